@@ -1,0 +1,444 @@
+//! The story of one request, top to bottom, in the order in which it happens.
+
+use std::fmt;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
+use rustls_pki_types::CertificateDer;
+use url::{Position, Url};
+
+use crate::config::{Config, ConnectionKey, Scheme, Trust};
+use crate::connect::roots::Roots;
+use crate::connect::tls::{OriginTls, Requirement, Verification};
+use crate::connect::{ConnectionFacts, Live, present};
+use crate::deadline::{Phase, Progress};
+use crate::error::RequestError;
+use crate::exchange::{Outcome, exchange, request_body};
+use crate::gate::{Gate, RequestBody};
+use crate::reload;
+
+/// How often a request is sent again on another connection where nothing of it was sent.
+const RESENDS: u32 = 16;
+/// How often an idempotent request is sent again because its kept-alive connection had gone stale, or was revoked.
+const REPLAYS: u32 = 3;
+
+const DEFAULT_USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("pinfetch/", env!("CARGO_PKG_VERSION")));
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
+
+/// What the clients of one process or engine share: trust anchors, and the numbering of connections.
+pub struct Environment {
+    roots: Roots,
+    next_connection: Arc<AtomicU32>,
+    on_gone: Arc<dyn Fn(u32) + Send + Sync>,
+}
+
+impl Environment {
+    /// `on_gone` hears of each connection that was announced ([`Connection::announce`]) and that no response will name
+    /// any more.
+    pub fn new(on_gone: impl Fn(u32) + Send + Sync + 'static) -> Self {
+        Self { roots: Roots::default(), next_connection: Arc::new(AtomicU32::new(1)), on_gone: Arc::new(on_gone) }
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment").field("roots", &self.roots).finish_non_exhaustive()
+    }
+}
+
+/// An HTTP client whose pins cannot be bypassed. Cheap to clone: clones share pool, sessions and policy.
+#[derive(Clone)]
+pub struct Client {
+    gate: Arc<Gate>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", &self.gate.config).finish_non_exhaustive()
+    }
+}
+
+/// A request to send.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// An absolute `https:` or `http:` URL.
+    pub url: String,
+    /// The request's own fields; they replace the client's of the same name.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Option<Bytes>,
+    /// How long the request may take, body included.
+    pub timeout: TimeLimit,
+}
+
+impl Request {
+    /// A GET without fields of its own.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self {
+            method: Method::GET,
+            url: url.into(),
+            headers: HeaderMap::new(),
+            body: None,
+            timeout: TimeLimit::OfClient,
+        }
+    }
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TimeLimit {
+    /// As long as the client's requests may.
+    OfClient,
+    /// As long as it takes.
+    None,
+    /// So long.
+    Of(Duration),
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: StatusCode,
+    /// The version of HTTP that it came over.
+    pub version: Version,
+    /// The reason phrase, where it is not the standard one.
+    pub reason: Option<Bytes>,
+    /// The fields, in the order of their names' first appearance; repeats are kept.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// The URL in its canonical form, where that differs from what was asked for.
+    pub url: Option<String>,
+    /// The connection that it came over.
+    pub connection: Connection,
+}
+
+/// The connection of a response.
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<Live>);
+
+impl Connection {
+    /// What is known of it.
+    pub fn facts(&self) -> &ConnectionFacts {
+        &self.0.facts
+    }
+
+    /// True the first time that it is called for this connection, whoever calls; the [`Environment`]'s `on_gone` is
+    /// then called when the connection is gone.
+    pub fn announce(&self) -> bool {
+        self.0.announce()
+    }
+}
+
+/// What a server shows in a handshake.
+#[derive(Debug)]
+pub struct ServerPins {
+    /// Who answered.
+    pub remote: std::net::SocketAddr,
+    /// The verified path; none when the server was looked at unverified.
+    pub path: Option<Arc<VerifiedPath>>,
+    /// What the server sent, unverified.
+    pub presented: Vec<CertificateDer<'static>>,
+}
+
+impl Client {
+    /// Makes a client; connects to nobody yet.
+    ///
+    /// # Errors
+    /// [`RequestError::Option`] when pins meet [`Trust::Insecure`] or a trust anchor cannot be used.
+    pub fn new(config: Config, environment: &Environment) -> Result<Self, RequestError> {
+        let verification = match &config.trust {
+            Trust::Insecure if !config.policy.is_empty() => return Err(reload::insecure_with_pins()),
+            Trust::Insecure => Verification::Insecure,
+            Trust::Anchors(wanted) => Verification::Anchors(environment.roots.load(wanted)?),
+        };
+        let (on_gone, next_connection) = (environment.on_gone.clone(), environment.next_connection.clone());
+        Ok(Self { gate: Gate::new(config, verification, on_gone, next_connection) })
+    }
+
+    /// Sends `request` and reads the whole response.
+    ///
+    /// # Errors
+    /// [`RequestError`], of which [`RequestError::BadPin`] means that no byte of the request was sent.
+    pub async fn send(&self, request: Request) -> Result<Response, RequestError> {
+        let _in_flight = self.gate.enter();
+        let limit = match request.timeout {
+            TimeLimit::OfClient => self.gate.config.timeout,
+            TimeLimit::None => None,
+            TimeLimit::Of(limit) => Some(limit),
+        };
+        let request = Prepared::new(&self.gate.config, request)?;
+        let progress = Progress::new(Phase::Queue);
+        let attempt = Mutex::new(None);
+        let sending = self.exchange(request, &progress, &attempt);
+        let Some(limit) = limit else { return sending.await };
+        match tokio::time::timeout(limit, sending).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => {
+                let waited_for = attempt.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let phase = match (progress.phase(), waited_for) {
+                    (Phase::Queue, Some(attempt)) => attempt.phase(),
+                    (phase, _) => phase,
+                };
+                Err(RequestError::Timeout { phase, limit })
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Prepared,
+        progress: &Progress,
+        attempt: &Mutex<Option<Arc<Progress>>>,
+    ) -> Result<Response, RequestError> {
+        let (mut resends, mut replays) = (0, 0);
+        loop {
+            progress.enter(Phase::Queue);
+            let lease = self.gate.acquire(&request.key, attempt).await?;
+            let error = match exchange(lease, &request, self.gate.config.max_response_bytes, progress).await {
+                Outcome::Whole(head, body, live) => return Ok(request.response(head, body, live)),
+                Outcome::Failed(error) => return Err(error),
+                Outcome::Unsent(error) => {
+                    resends += 1;
+                    if resends <= RESENDS {
+                        continue;
+                    }
+                    error
+                }
+                // RFC 9110 §9.2.2: what is idempotent may be sent again when no response came
+                Outcome::Stale(error) | Outcome::Revoked(error) => {
+                    replays += 1;
+                    if request.is_idempotent() && replays <= REPLAYS {
+                        continue;
+                    }
+                    error
+                }
+            };
+            return Err(error);
+        }
+    }
+
+    /// Puts `policy` in force. Resolves with the number of connections that it closed, once they are closed: from then
+    /// on nothing is sent on a connection whose verified path the policy refuses. Other connections don't notice.
+    ///
+    /// # Errors
+    /// [`RequestError::Option`] for pins on a client that skips verification; [`RequestError::ClientClosed`].
+    pub async fn set_policy(&self, policy: Policy) -> Result<usize, RequestError> {
+        reload::swap(&self.gate, policy).await
+    }
+
+    /// Shakes hands with `authority` (`host` or `host:port`, 443 by default), sends nothing, and tells what it shows.
+    ///
+    /// With `presented`, whatever the server presents, unverified; else the verified path, under the policy in force.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`RequestError::Url`] for an authority that cannot be read.
+    pub async fn server_pins(&self, authority: &str, presented: bool) -> Result<ServerPins, RequestError> {
+        let _in_flight = self.gate.enter();
+        let config = &self.gate.config;
+        let (host, port) = parse_authority(authority)?;
+        let key = ConnectionKey::new(config, Scheme::Https, host, port);
+        let policy = self.gate.lock().policy.clone();
+        let internal = |error: rustls::Error| RequestError::Internal(error.to_string().into());
+        let tls = if presented {
+            OriginTls::unverified(&key, config.min_version).map_err(internal)?
+        } else {
+            let requirement = Requirement::of(&policy, &key);
+            self.gate.admit(&key, &requirement)?;
+            self.gate
+                .tls_for(&key, &requirement)?
+                .ok_or_else(|| RequestError::Internal("https without TLS".into()))?
+        };
+        let progress = Progress::new(Phase::Dns);
+        let looking = present(&config.lookup, &key, &tls, &progress);
+        let limit = config.timeout.unwrap_or(Duration::MAX);
+        let seen = tokio::time::timeout(limit, looking)
+            .await
+            .map_err(|_elapsed| RequestError::Timeout { phase: progress.phase(), limit })??;
+        Ok(ServerPins { remote: seen.remote, path: seen.path, presented: seen.chain })
+    }
+
+    /// The pins in force for `host` and `port`, if it has any.
+    pub fn pins_of(&self, host: &Host, port: u16) -> Option<EffectivePins> {
+        let policy = self.gate.lock().policy.clone();
+        policy.lookup(host, port).to_effective(host, port)
+    }
+
+    /// Refuses new requests, waits for those under way, or with `force` answers those that wait with
+    /// [`RequestError::ClientClosed`], and closes every connection.
+    pub async fn close(&self, force: bool) {
+        self.gate.close(force).await;
+    }
+}
+
+/// Reads `host` or `host:port` (RFC 3986 §3.2 without user information); the port is 443 by default.
+///
+/// # Errors
+/// [`RequestError::Url`] for anything else, a URL included.
+pub fn parse_authority(authority: &str) -> Result<(Host, u16), RequestError> {
+    if authority.contains(['/', '\\', '?', '#', '@']) {
+        return Err(bad_url(authority, "a host, or host:port, is expected"));
+    }
+    let Target { host, port, .. } = Target::parse(&format!("https://{authority}/"))?;
+    Ok((host, port))
+}
+
+struct Target {
+    url: Url,
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+}
+
+impl Target {
+    /// Parses as the URL standard does, so that one reading of the host serves pins, DNS, server name and `Host`.
+    fn parse(text: &str) -> Result<Self, RequestError> {
+        let url = Url::parse(text).map_err(|error| bad_url(text, &error.to_string()))?;
+        let scheme = match url.scheme() {
+            "https" => Scheme::Https,
+            "http" => Scheme::Http,
+            other => return Err(bad_url(text, &format!("the scheme {other}: is not http: or https:"))),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad_url(text, "credentials in a URL are refused: send an Authorization field"));
+        }
+        let host = url.host().ok_or_else(|| bad_url(text, "it has no host"))?;
+        let host = Host::from_url(&host).map_err(|error| bad_url(text, &error.to_string()))?;
+        let port = url.port_or_known_default().ok_or_else(|| bad_url(text, "it has no port"))?;
+        if port == 0 {
+            return Err(bad_url(text, "port 0 cannot be connected to"));
+        }
+        Ok(Self { url, scheme, host, port })
+    }
+}
+
+fn bad_url(text: &str, problem: &str) -> RequestError {
+    RequestError::Url { url: without_userinfo(text).into(), problem: problem.into() }
+}
+
+/// `text` without what may be a user name and a password, even where it is no URL.
+fn without_userinfo(text: &str) -> String {
+    let start = text.find("//").map_or(0, |at| at + 2);
+    let (head, rest) = text.split_at(start);
+    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let host = authority.rfind('@').map_or(authority, |at| authority.split_at(at + 1).1);
+    format!("{head}{host}{tail}")
+}
+
+/// A request that was checked and can be sent, again if need be.
+pub(crate) struct Prepared {
+    pub(crate) key: Arc<ConnectionKey>,
+    method: Method,
+    /// Absolute form; HTTP/1.1 sends its path and query.
+    uri: Uri,
+    headers: HeaderMap,
+    host_field: HeaderValue,
+    body: Option<Bytes>,
+    url: Option<String>,
+}
+
+impl Prepared {
+    fn new(config: &Config, request: Request) -> Result<Self, RequestError> {
+        let Request { method, url: text, mut headers, body, timeout: _ } = request;
+        if matches!(method, Method::CONNECT | Method::TRACE) {
+            return Err(RequestError::Argument(format!("the method {method} is not allowed").into()));
+        }
+        let Target { url, scheme, host, port } = Target::parse(&text)?;
+        check_fields(&headers)?;
+        for (name, value) in &config.headers {
+            if !headers.contains_key(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        headers.entry(ACCEPT).or_insert(ANYTHING);
+        headers.entry(USER_AGENT).or_insert(DEFAULT_USER_AGENT);
+        let authority = match url.port() {
+            Some(port) if host.ip().is_some_and(|ip| ip.is_ipv6()) => format!("[{host}]:{port}"),
+            Some(port) => format!("{host}:{port}"),
+            None if host.ip().is_some_and(|ip| ip.is_ipv6()) => format!("[{host}]"),
+            None => host.to_string(),
+        };
+        let unsendable = |problem: &dyn fmt::Display| bad_url(&text, &problem.to_string());
+        let uri = Uri::builder()
+            .scheme(url.scheme())
+            .authority(authority.as_str())
+            .path_and_query(&url[Position::BeforePath..Position::AfterQuery])
+            .build()
+            .map_err(|error| unsendable(&error))?;
+        let host_field = HeaderValue::try_from(authority).map_err(|error| unsendable(&error))?;
+        let key = ConnectionKey::new(config, scheme, host, port);
+        let url = (url.as_str() != text).then(|| url.into());
+        Ok(Self { key, method, uri, headers, host_field, body, url })
+    }
+
+    /// The message for one connection.
+    pub(crate) fn message(&self, http2: bool) -> http::Request<RequestBody> {
+        let mut message = http::Request::new(request_body(self.body.as_ref()));
+        *message.method_mut() = self.method.clone();
+        let mut headers = self.headers.clone();
+        if http2 {
+            *message.version_mut() = Version::HTTP_2;
+            *message.uri_mut() = self.uri.clone();
+        } else {
+            let path = self.uri.path_and_query().cloned();
+            *message.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+            headers.insert(HOST, self.host_field.clone());
+        }
+        *message.headers_mut() = headers;
+        message
+    }
+
+    /// RFC 9110 §9.2.2.
+    fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    fn response(self, head: http::response::Parts, body: Bytes, live: Arc<Live>) -> Response {
+        let reason = head.extensions.get::<hyper::ext::ReasonPhrase>();
+        Response {
+            status: head.status,
+            version: head.version,
+            reason: reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes())),
+            headers: head.headers,
+            body,
+            url: self.url,
+            connection: Connection(live),
+        }
+    }
+}
+
+/// Fields that decide where a message ends or to whom it goes are not the caller's to set (RFC 9112 §6, RFC 9113 §8.2.2).
+fn check_fields(headers: &HeaderMap) -> Result<(), RequestError> {
+    const NOT_THE_CALLERS: [&str; 8] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let is_refused = |name: &&HeaderName| NOT_THE_CALLERS.contains(&name.as_str());
+    match headers.keys().find(is_refused) {
+        Some(name) => Err(RequestError::Argument(
+            format!("the header field {name} is set by the client from the URL, the body and the connection").into(),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,147 @@
+//! What a client can be told, and which of it a connection depends on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use pinfetch_pins::{Host, Policy};
+
+use crate::connect::dns::Lookup;
+
+/// What a client can be told. Fixed for the client's life but for the policy, which [`Client::set_policy`] swaps.
+///
+/// [`Client::set_policy`]: crate::Client::set_policy
+#[derive(Debug)]
+pub struct Config {
+    /// The pins in force at the start.
+    pub policy: Policy,
+    /// What becomes of hosts without pins.
+    pub unpinned: Unpinned,
+    /// Whose word on certificates counts.
+    pub trust: Trust,
+    /// The TLS server name for every connection, in place of the URL's host. Pins of both are looked up and both must hold.
+    pub server_name: Option<Host>,
+    /// The lowest TLS version.
+    pub min_version: MinVersion,
+    /// Whether HTTP/2 is offered (ALPN, RFC 7301).
+    pub http2: bool,
+    /// How many connections a host may have at once.
+    pub connections: usize,
+    /// How long a request may take, body included; none when `None`.
+    pub timeout: Option<Duration>,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How large a response's body may be, in bytes.
+    pub max_response_bytes: u64,
+    /// Where addresses come from.
+    pub lookup: Lookup,
+    /// Header fields for every request that does not set them itself.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            unpinned: Unpinned::Allow,
+            trust: Trust::Anchors(TrustAnchors::default()),
+            server_name: None,
+            min_version: MinVersion::Tls12,
+            http2: true,
+            connections: 128,
+            timeout: Some(Duration::from_secs(30)),
+            idle_timeout: Duration::from_secs(60),
+            max_response_bytes: 512 << 20,
+            lookup: Lookup::System,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// What becomes of hosts without pins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unpinned {
+    /// They are verified as usual.
+    Allow,
+    /// They are refused before DNS.
+    Refuse,
+}
+
+/// The lowest TLS version.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MinVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// Whose word on certificates counts.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Paths must end in one of these anchors.
+    Anchors(TrustAnchors),
+    /// Nobody's: certificates are not verified. Refused together with pins.
+    Insecure,
+}
+
+/// Which trust anchors: by default Mozilla's, built in.
+#[derive(Clone, Debug, Default)]
+pub struct TrustAnchors {
+    /// PEM or DER certificates in place of the built-in anchors.
+    pub ca: Option<Vec<Vec<u8>>>,
+    /// PEM or DER certificates besides the others.
+    pub extra: Vec<Vec<u8>>,
+    /// The operating system's anchors in place of the built-in ones.
+    pub system: bool,
+}
+
+/// The scheme of a URL.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+/// What two requests must have in common to share a connection or a TLS session.
+///
+/// Pools and sessions belong to one client, so what is fixed for the client's life needs no place here; the effective
+/// pin set isn't here either: a swap judges live connections anew, and gives the host another verifier, under which no
+/// old session resumes (see `reload.rs`).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct ConnectionKey {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+    pub(crate) server_name: Option<Host>,
+}
+
+impl ConnectionKey {
+    /// Every field of [`Config`] is named here, so that a new one doesn't compile until somebody has decided whether
+    /// connections depend on it.
+    pub(crate) fn new(config: &Config, scheme: Scheme, host: Host, port: u16) -> Arc<Self> {
+        let Config {
+            // of the request or swapped with the policy: in the key, or judged again at each swap
+            server_name,
+            policy: _,
+            unpinned: _,
+            // fixed for the client, whose pool and sessions nobody shares
+            trust: _,
+            min_version: _,
+            http2: _,
+            lookup: _,
+            // limits and fields: no bearing on who is at the other end
+            connections: _,
+            timeout: _,
+            idle_timeout: _,
+            max_response_bytes: _,
+            headers: _,
+        } = config;
+        Arc::new(Self { scheme, host, port, server_name: server_name.clone() })
+    }
+
+    /// The name that the server must prove: the override, or the URL's host.
+    pub(crate) fn proven_name(&self) -> &Host {
+        self.server_name.as_ref().unwrap_or(&self.host)
+    }
+}

@@ -1,0 +1,312 @@
+//! From an origin to a connection that may be used: name, TCP, TLS and the verdict, in this order.
+
+pub(crate) mod dns;
+pub(crate) mod revocable;
+pub(crate) mod roots;
+pub(crate) mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use pinfetch_pins::{Pin, VerifiedPath, VerifyError};
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::ConnectionKey;
+use crate::connect::dns::Lookup;
+use crate::connect::revocable::Transport;
+use crate::connect::tls::OriginTls;
+use crate::deadline::{Phase, Progress};
+use crate::error::RequestError;
+
+/// How long one address is tried alone before the next joins (RFC 8305 §5: 250 ms).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// What is known of a connection from its handshake on.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    /// Unique in this process.
+    pub id: u32,
+    /// Who is at the other end.
+    pub remote: SocketAddr,
+    /// Whether HTTP/2 was negotiated.
+    pub http2: bool,
+    /// None over plain `http:`.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What is known of a TLS connection.
+#[derive(Debug)]
+pub struct TlsFacts {
+    /// TLS 1.3 if true, else TLS 1.2.
+    pub tls13: bool,
+    /// The cipher suite, by its IANA number.
+    pub cipher_suite: u16,
+    /// Whether the handshake resumed an earlier session.
+    pub resumed: bool,
+    /// The path that was verified in this handshake, or in that of the session it resumed; none when verification is
+    /// skipped.
+    pub path: Option<Arc<VerifiedPath>>,
+    /// The pin of the URL's host that the path holds, end entity first.
+    pub matched: Option<Pin>,
+}
+
+/// A connection in use, as the pool, the swap and the stream see it.
+pub(crate) struct Live {
+    pub(crate) facts: ConnectionFacts,
+    revoked: AtomicBool,
+    refusal: Mutex<Option<RequestError>>,
+    closed: AtomicBool,
+    closing: Notify,
+    driver: OnceLock<AbortHandle>,
+    /// Requests under way.
+    pub(crate) active: AtomicUsize,
+    /// When the last request ended, in milliseconds of the client's clock.
+    pub(crate) idle_since: AtomicU64,
+    announced: AtomicBool,
+    on_gone: Arc<dyn Fn(u32) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("facts", &self.facts).field("revoked", &self.revoked).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.announced.load(Ordering::Relaxed) {
+            (self.on_gone)(self.facts.id);
+        }
+    }
+}
+
+impl Live {
+    pub(crate) fn new(facts: ConnectionFacts, on_gone: Arc<dyn Fn(u32) + Send + Sync>) -> Arc<Self> {
+        Arc::new(Self {
+            facts,
+            revoked: AtomicBool::new(false),
+            refusal: Mutex::new(None),
+            closed: AtomicBool::new(false),
+            closing: Notify::new(),
+            driver: OnceLock::new(),
+            active: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+            announced: AtomicBool::new(false),
+            on_gone,
+        })
+    }
+
+    /// True the first time only: the caller has told somebody of this connection, who is told again when it is gone.
+    pub(crate) fn announce(&self) -> bool {
+        !self.announced.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn path(&self) -> Option<&Arc<VerifiedPath>> {
+        self.facts.tls.as_ref()?.path.as_ref()
+    }
+
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
+    /// Why the policy in force refuses this connection, once it does.
+    pub(crate) fn refusal(&self) -> Option<RequestError> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops the stream at once and ends the connection.
+    pub(crate) fn revoke(&self, refusal: RequestError) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        self.revoked.store(true, Ordering::Release);
+        self.end();
+    }
+
+    /// Ends the connection without a verdict.
+    pub(crate) fn end(&self) {
+        if let Some(driver) = self.driver.get() {
+            driver.abort();
+        }
+    }
+
+    /// Who moves the connection's bytes; set once, right after it was made.
+    pub(crate) fn driven_by(&self, driver: AbortHandle) {
+        if self.is_revoked() {
+            driver.abort();
+        }
+        // a second driver is never made for a connection
+        let _ = self.driver.set(driver);
+    }
+
+    /// The driver is gone, and the socket with it.
+    pub(crate) fn mark_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.closing.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the socket is closed.
+    pub(crate) async fn until_closed(&self) {
+        let mut closing = std::pin::pin!(self.closing.notified());
+        closing.as_mut().enable(); // from here on no notification is missed
+        if !self.is_closed() {
+            closing.await;
+        }
+    }
+}
+
+/// A connection that may be used as far as its handshake can tell.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) transport: Transport,
+    pub(crate) remote: SocketAddr,
+    pub(crate) http2: bool,
+    pub(crate) tls: Option<TlsFacts>,
+}
+
+/// Opens a connection to `key`'s origin, through `tls` unless its scheme is `http`.
+pub(crate) async fn connect(
+    lookup: &Lookup,
+    key: &ConnectionKey,
+    tls: Option<&OriginTls>,
+    progress: &Progress,
+) -> Result<Connected, RequestError> {
+    let (stream, remote) = dial(lookup, key, progress).await?;
+    let Some(tls) = tls else {
+        return Ok(Connected { transport: Transport::Plain(stream), remote, http2: false, tls: None });
+    };
+    progress.enter(Phase::Tls);
+    let mut stream = shake_hands(&tls.config, tls, key, stream, remote).await?;
+    let mut facts = facts_of(&stream, tls);
+    if tls.verifier.is_some() && facts.path.is_none() {
+        // A session was resumed whose verified path is no longer remembered: without it no verdict, so no use.
+        drop(stream);
+        let (fresh, _) = dial(lookup, key, progress).await?;
+        progress.enter(Phase::Tls);
+        stream = shake_hands(&tls.without_sessions(), tls, key, fresh, remote).await?;
+        facts = facts_of(&stream, tls);
+        if facts.path.is_none() {
+            return Err(RequestError::Internal("a verified handshake left no path".into()));
+        }
+    }
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok(Connected { transport: Transport::Tls(Box::new(stream)), remote, http2, tls: Some(facts) })
+}
+
+/// What a server presents, verified by `tls`' verifier.
+pub(crate) struct Presented {
+    pub(crate) remote: SocketAddr,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) path: Option<Arc<VerifiedPath>>,
+}
+
+/// A full handshake that sends nothing afterwards.
+pub(crate) async fn present(
+    lookup: &Lookup,
+    key: &ConnectionKey,
+    tls: &OriginTls,
+    progress: &Progress,
+) -> Result<Presented, RequestError> {
+    let (stream, remote) = dial(lookup, key, progress).await?;
+    progress.enter(Phase::Tls);
+    let stream = shake_hands(&tls.without_sessions(), tls, key, stream, remote).await?;
+    let chain: Vec<_> = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let path = chain.first().and_then(|end_entity| tls.path_of(end_entity));
+    Ok(Presented { remote, chain, path })
+}
+
+/// Opens a TCP connection to the first address that answers, each next one joining after a head start (RFC 8305).
+async fn dial(
+    lookup: &Lookup,
+    key: &ConnectionKey,
+    progress: &Progress,
+) -> Result<(TcpStream, SocketAddr), RequestError> {
+    progress.enter(Phase::Dns);
+    let addresses = dns::resolve(lookup, &key.host).await?;
+    progress.enter(Phase::Connect);
+    let mut waiting = addresses.into_iter().map(|address| SocketAddr::new(address, key.port));
+    let mut racing = FuturesUnordered::new();
+    let mut failure = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            racing.push(async move { (TcpStream::connect(address).await, address) });
+        }
+        let outcome = if waiting.len() == 0 {
+            racing.next().await
+        } else {
+            match tokio::time::timeout(HEAD_START, racing.next()).await {
+                Ok(outcome) => outcome,
+                Err(_elapsed) => continue,
+            }
+        };
+        match outcome {
+            Some((Ok(stream), address)) => {
+                // without it a small request would wait for the acknowledgement of the one before (RFC 896)
+                let _ = stream.set_nodelay(true);
+                return Ok((stream, address));
+            }
+            Some((Err(error), address)) => failure = Some((error, address)),
+            None => {}
+        }
+        if racing.is_empty() && waiting.len() == 0 {
+            let (source, remote) =
+                failure.unwrap_or_else(|| (io::ErrorKind::AddrNotAvailable.into(), ([0, 0, 0, 0], key.port).into()));
+            return Err(RequestError::Connect { host: key.host.clone(), remote, source: Arc::new(source) });
+        }
+    }
+}
+
+async fn shake_hands(
+    config: &Arc<rustls::ClientConfig>,
+    tls: &OriginTls,
+    key: &ConnectionKey,
+    stream: TcpStream,
+    remote: SocketAddr,
+) -> Result<TlsStream<TcpStream>, RequestError> {
+    let connector = TlsConnector::from(config.clone());
+    match connector.connect(tls.server_name.clone(), stream).await {
+        Ok(stream) => Ok(stream),
+        Err(error) => Err(handshake_failure(error, key, remote)),
+    }
+}
+
+fn handshake_failure(error: io::Error, key: &ConnectionKey, remote: SocketAddr) -> RequestError {
+    let host = key.proven_name().clone();
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return match VerifyError::in_rustls(tls) {
+            Some(source) => match &*source {
+                VerifyError::BadPin(report) => RequestError::BadPin { report: Arc::new((**report).clone()), remote },
+                _ => RequestError::Certificate { source, host, remote }, // every other refusal is the certificate's
+            },
+            None => RequestError::Tls { source: Arc::new(tls.clone()), host, remote },
+        };
+    }
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return RequestError::Closed { host, remote: Some(remote) };
+    }
+    RequestError::Socket { host, remote, source: Arc::new(error) }
+}
+
+fn facts_of(stream: &TlsStream<TcpStream>, tls: &OriginTls) -> TlsFacts {
+    let connection = stream.get_ref().1;
+    let path =
+        connection.peer_certificates().and_then(<[_]>::first).and_then(|end_entity| tls.path_of(end_entity));
+    TlsFacts {
+        tls13: connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3),
+        cipher_suite: connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into()),
+        resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        path,
+        matched: None, // judged when the connection joins the pool, under the policy then in force
+    }
+}

@@ -1,0 +1,192 @@
+//! TLS for one origin: its verifier, its sessions, and what its pins demand.
+//!
+//! rustls resumes a session only under the pointer-equal verifier and runs no verifier on resumption. So a verifier
+//! belongs to one effective pin set and never changes; when a swap alters the pins, the origin gets a new
+//! [`OriginTls`], and its old sessions die by themselves.
+
+use std::sync::{Arc, LazyLock};
+
+use pinfetch_pins::{Anchors, EffectivePins, Pin, PinVerifier, Policy, VerifiedPath};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::config::{ConnectionKey, MinVersion};
+
+/// ring's algorithms, for all clients.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+
+/// Sessions that an origin keeps: rustls' store rounds up to the eight tickets of one server.
+const SESSIONS: usize = 8;
+
+/// Whose certificates a client accepts.
+#[derive(Clone, Debug)]
+pub(crate) enum Verification {
+    Anchors(Arc<Anchors>),
+    Insecure,
+}
+
+/// What the policy in force demands of the path to an origin.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Requirement {
+    /// Each must be met by the path: the URL's host's pins, and those of the server name where it differs.
+    pins: Vec<Arc<EffectivePins>>,
+}
+
+/// How a path stands to a requirement.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Accepted; the pin of the URL's host that matched, if it has any.
+    Accept(Option<Pin>),
+    /// Refused for want of these pins.
+    Refuse(Arc<EffectivePins>),
+}
+
+impl Requirement {
+    pub(crate) fn of(policy: &Policy, key: &ConnectionKey) -> Self {
+        let mut pins = Vec::new();
+        for host in std::iter::once(&key.host).chain(key.server_name.as_ref().filter(|name| **name != key.host)) {
+            pins.extend(policy.lookup(host, key.port).to_effective(host, key.port).map(Arc::new));
+        }
+        Self { pins }
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        !self.pins.is_empty()
+    }
+
+    /// Whether the same pins are demanded, whichever patterns they come from.
+    pub(crate) fn same_pins(&self, other: &Self) -> bool {
+        self.pins.len() == other.pins.len()
+            && self.pins.iter().zip(&other.pins).all(|(ours, theirs)| ours.same_pins(theirs))
+    }
+
+    /// Judges a connection by its remembered path; without one (plain TCP, skipped verification) no pin can be met.
+    pub(crate) fn judge(&self, path: Option<&VerifiedPath>) -> Verdict {
+        let mut first = None;
+        for (index, pins) in self.pins.iter().enumerate() {
+            match path.and_then(|path| pins.judge(path)) {
+                Some(matched) if index == 0 => first = Some(matched),
+                Some(_) => {}
+                None => return Verdict::Refuse(pins.clone()),
+            }
+        }
+        Verdict::Accept(first)
+    }
+}
+
+/// TLS for one origin under one effective pin set.
+#[derive(Debug)]
+pub(crate) struct OriginTls {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) server_name: ServerName<'static>,
+    /// None when verification is skipped.
+    pub(crate) verifier: Option<Arc<PinVerifier>>,
+}
+
+impl OriginTls {
+    pub(crate) fn new(
+        verification: &Verification,
+        requirement: &Requirement,
+        key: &ConnectionKey,
+        http2: bool,
+        min_version: MinVersion,
+    ) -> Result<Arc<Self>, rustls::Error> {
+        let verifier = match verification {
+            Verification::Anchors(anchors) => Some(Arc::new(PinVerifier::new(
+                anchors.clone(),
+                requirement.pins.clone(),
+                PROVIDER.signature_verification_algorithms,
+            ))),
+            Verification::Insecure => None,
+        };
+        let dangerous: Arc<dyn ServerCertVerifier> = match &verifier {
+            Some(verifier) => verifier.clone(),
+            None => Arc::new(NoVerification),
+        };
+        Ok(Arc::new(Self {
+            config: Arc::new(client_config(dangerous, http2, min_version)?),
+            server_name: key.proven_name().server_name(),
+            verifier,
+        }))
+    }
+
+    /// The verified path behind `end_entity`, where this verifier has accepted one.
+    pub(crate) fn path_of(&self, end_entity: &CertificateDer<'_>) -> Option<Arc<VerifiedPath>> {
+        self.verifier.as_ref()?.path_of(end_entity)
+    }
+
+    /// The same without any session: a full handshake, verified anew.
+    pub(crate) fn without_sessions(&self) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
+    }
+
+    /// For looking at what a server presents, whoever it is. Never for requests.
+    pub(crate) fn unverified(key: &ConnectionKey, min_version: MinVersion) -> Result<Arc<Self>, rustls::Error> {
+        Self::new(&Verification::Insecure, &Requirement::default(), key, true, min_version)
+    }
+}
+
+fn client_config(
+    verifier: Arc<dyn ServerCertVerifier>,
+    http2: bool,
+    min_version: MinVersion,
+) -> Result<ClientConfig, rustls::Error> {
+    let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
+        MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        MinVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(versions)?
+        .dangerous() // rustls' word for a verifier of one's own; ours is stricter than its default
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols =
+        if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config.enable_early_data = false; // RFC 8446 §2.3: early data may be replayed, and leaves before any verdict
+    Ok(config)
+}
+
+/// `insecureSkipVerify`: accepts any certificate, but still checks that its key signed the handshake.
+#[derive(Debug)]
+struct NoVerification;
+
+impl ServerCertVerifier for NoVerification {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &PROVIDER.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &PROVIDER.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        PROVIDER.signature_verification_algorithms.supported_schemes()
+    }
+}

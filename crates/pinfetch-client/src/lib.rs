@@ -1,0 +1,25 @@
+//! The engine of pinfetch: pinned HTTPS requests over HTTP/1.1 and HTTP/2.
+//!
+//! Every connection to a pinned host is verified by [`pinfetch_pins`] inside certificate path building, keeps its verdict
+//! for life, and is judged again whenever the policy is swapped. Nothing is sent to, or read from, a pinned host over a
+//! connection whose verified path does not hold one of its pins.
+//!
+//! The crate runs on any tokio runtime with its timer and I/O enabled and knows nothing of Node.
+#![forbid(unsafe_code)]
+
+mod client;
+mod config;
+mod connect;
+mod deadline;
+mod error;
+mod exchange;
+mod gate;
+mod reload;
+
+pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, parse_authority};
+pub use config::{Config, MinVersion, Trust, TrustAnchors, Unpinned};
+pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
+pub use connect::roots::Roots;
+pub use connect::{ConnectionFacts, TlsFacts};
+pub use deadline::Phase;
+pub use error::{Code, RequestError};

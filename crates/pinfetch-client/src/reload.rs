@@ -1,0 +1,103 @@
+//! A policy swap: live connections judged again by their remembered path.
+//!
+//! After [`swap`] resolves, nothing is sent on a connection that the new policy refuses; every other connection and
+//! session goes on as if nothing had happened.
+
+use std::sync::Arc;
+
+use pinfetch_pins::{BadPin, EffectivePins, Policy};
+
+use crate::config::ConnectionKey;
+use crate::connect::Live;
+use crate::connect::tls::{Requirement, Verdict};
+use crate::error::{Code, RequestError};
+use crate::gate::{Gate, Origin};
+
+/// Puts `policy` in force; resolves with the number of connections that it closed, once they are closed.
+pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, RequestError> {
+    if gate.is_insecure() && !policy.is_empty() {
+        return Err(insecure_with_pins());
+    }
+    let mut refused = Vec::new();
+    let mut answers = Vec::new();
+    {
+        let mut state = gate.lock();
+        if state.closed {
+            return Err(RequestError::ClientClosed);
+        }
+        let policy = Arc::new(policy);
+        let mut changes = Vec::with_capacity(state.origins.len());
+        for (key, origin) in &state.origins {
+            let requirement = Requirement::of(&policy, key);
+            let tls = if requirement.same_pins(&origin.requirement) {
+                origin.tls.clone()
+            } else {
+                gate.tls_for(key, &requirement)? // a new verifier: sessions of the old one don't resume under it
+            };
+            changes.push((key.clone(), requirement, tls));
+        }
+        // from here on nothing fails: a swap takes effect for all origins or for none
+        for (key, requirement, tls) in changes {
+            let Some(origin) = state.origins.get_mut(&key) else { continue };
+            let key = &key;
+            origin.requirement = requirement;
+            origin.tls = tls;
+            let admitted = gate.admit(key, &origin.requirement);
+            for live in origin.live.clone() {
+                let refusal = match (&admitted, origin.requirement.judge(live.path().map(|path| &**path))) {
+                    (Err(refusal), _) => refusal.clone(),
+                    (Ok(()), Verdict::Refuse(pins)) => bad_pin(&live, &pins, key),
+                    (Ok(()), Verdict::Accept(_)) => continue,
+                };
+                live.revoke(refusal);
+                refused.push(live.clone());
+                take_out(origin, &live);
+            }
+            if let Err(refusal) = admitted {
+                answers.extend(origin.waiters.drain(..).map(|waiter| (waiter, refusal.clone())));
+            }
+        }
+        state.policy = policy;
+    }
+    for (waiter, refusal) in answers {
+        let _ = waiter.send(Err(refusal)); // who gave up needs no answer
+    }
+    for live in &refused {
+        live.until_closed().await;
+    }
+    Ok(refused.len())
+}
+
+/// Takes a connection that has ended out of its origin's books.
+pub(crate) fn forget(origin: &mut Origin, live: &Arc<Live>) {
+    origin.live.retain(|other| !Arc::ptr_eq(other, live));
+    take_out(origin, live);
+}
+
+/// No further request is given this connection.
+fn take_out(origin: &mut Origin, live: &Arc<Live>) {
+    origin.idle.retain(|connection| !Arc::ptr_eq(&connection.live, live));
+    if origin.http2.as_ref().is_some_and(|connection| Arc::ptr_eq(&connection.live, live)) {
+        origin.http2 = None;
+    }
+}
+
+fn bad_pin(live: &Live, pins: &EffectivePins, key: &ConnectionKey) -> RequestError {
+    match live.path() {
+        Some(path) => RequestError::BadPin {
+            report: Arc::new(BadPin::of_path(pins, path.clone())),
+            remote: live.facts.remote,
+        },
+        // plain TCP: `admit` has refused it before
+        None => RequestError::Plaintext { host: key.host.clone(), port: key.port },
+    }
+}
+
+pub(crate) fn insecure_with_pins() -> RequestError {
+    RequestError::Option {
+        code: Code::PolicyInsecure,
+        problem: "pins and insecureSkipVerify contradict each other: a pin is only worth something on a verified path; \
+                  for a server of your own give its CA as `ca`"
+            .into(),
+    }
+}

@@ -1,0 +1,430 @@
+//! The engine's thread: takes submissions, runs requests, writes completions.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pinfetch_client::{
+    Client, Environment, Lookup, Request, RequestError, Resolve, ResolveError, Resolving, Response, TimeLimit,
+};
+use pinfetch_pins::{Host, Policy};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::queue::{Completions, INLINE_BODY};
+use crate::wire::{self, BodyPlace, Malformed, Reader, Write, submission};
+
+/// A time limit that is not the request's own.
+const LIMIT_OF_CLIENT: u32 = u32::MAX;
+
+/// What JavaScript's thread and the engine's thread share.
+pub(crate) struct Core {
+    pub(crate) completions: Completions,
+    environment: Environment,
+    clients: Mutex<HashMap<u32, Client>>,
+    next_client: AtomicU32,
+    requests: Mutex<HashMap<u32, Running>>,
+    lookups: Mutex<HashMap<u32, oneshot::Sender<Result<Vec<IpAddr>, ResolveError>>>>,
+    next_lookup: AtomicU32,
+}
+
+/// A request's task. Whoever takes it out of the books answers for it: its own end, a cancellation, or a forced close.
+struct Running {
+    client: u32,
+    task: AbortHandle,
+}
+
+/// The engine's thread and the way to it.
+pub(crate) struct Thread {
+    submissions: Mutex<Option<mpsc::UnboundedSender<Bytes>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Thread {
+    /// Starts the engine; `wake` is called on its thread when the completion queue has become non-empty.
+    pub(crate) fn start(core: Arc<Core>, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let (sender, submissions) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("pinfetch".into()).spawn(move || {
+            runtime.block_on(run(core, submissions, wake));
+            // a name that is still being resolved must not keep the process
+            runtime.shutdown_timeout(Duration::ZERO);
+        })?;
+        Ok(Self { submissions: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Hands records to the engine; returns false when it has ended.
+    pub(crate) fn submit(&self, records: Bytes) -> bool {
+        let submissions = self.submissions.lock().unwrap_or_else(PoisonError::into_inner);
+        submissions.as_ref().is_some_and(|submissions| submissions.send(records).is_ok())
+    }
+
+    /// Ends every request and connection, and the thread. Returns when it is over; later calls do nothing.
+    pub(crate) fn stop(&self) {
+        drop(self.submissions.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join(); // it can't have panicked in a way that concerns whoever ends it
+        }
+    }
+}
+
+async fn run(core: Arc<Core>, mut submissions: mpsc::UnboundedReceiver<Bytes>, wake: impl Fn() + Send + 'static) {
+    let filled = core.completions.filled();
+    let waker = tokio::spawn(async move {
+        loop {
+            filled.notified().await;
+            wake();
+        }
+    });
+    while let Some(batch) = submissions.recv().await {
+        core.accept(&batch);
+    }
+    waker.abort();
+    core.completions.end();
+    lock(&core.clients).clear();
+    for running in lock(&core.requests).drain() {
+        running.1.task.abort();
+    }
+}
+
+impl Core {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|core: &std::sync::Weak<Self>| {
+            let core = core.clone();
+            Self {
+                completions: Completions::default(),
+                environment: Environment::new(move |connection| {
+                    if let Some(core) = core.upgrade() {
+                        core.completions.push(|out| wire::write_gone(out, connection));
+                    }
+                }),
+                clients: Mutex::default(),
+                next_client: AtomicU32::new(1),
+                requests: Mutex::default(),
+                lookups: Mutex::default(),
+                next_lookup: AtomicU32::new(1),
+            }
+        })
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn reserve_client(&self) -> u32 {
+        self.next_client.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_client(&self, handle: u32, client: Client) {
+        lock(&self.clients).insert(handle, client);
+    }
+
+    /// A resolver that asks JavaScript.
+    pub(crate) fn resolver(self: &Arc<Self>, client: u32) -> Lookup {
+        Lookup::Function(Arc::new(Resolver { core: Arc::downgrade(self), client }))
+    }
+
+    fn accept(self: &Arc<Self>, batch: &Bytes) {
+        let mut records = Reader::new(batch);
+        while !records.is_empty() {
+            let Ok(record) = records.bytes() else { return };
+            // A malformed record concerns the one request that it names; without a name nobody waits for it.
+            if let Err(Malformed) = self.accept_one(batch, record)
+                && let Some(id) = record.get(1..5).and_then(|id| id.try_into().ok())
+            {
+                let error = RequestError::Internal("a submission was malformed".into());
+                self.completions.push(|out| wire::write_error(out, u32::from_le_bytes(id), &error));
+            }
+        }
+    }
+
+    fn accept_one(self: &Arc<Self>, batch: &Bytes, record: &[u8]) -> Result<(), Malformed> {
+        let mut record = Reader::new(record);
+        match record.u8()? {
+            submission::REQUEST => self.begin_request(batch, record),
+            submission::CANCEL => {
+                let id = record.u32()?;
+                self.end_request(id);
+                Ok(())
+            }
+            submission::SET_POLICY => self.set_policy(record),
+            submission::CLOSE => self.close(record),
+            submission::LOOKUP_REPLY => self.lookup_reply(record),
+            submission::RELEASE => {
+                let client = record.u32()?;
+                lock(&self.clients).remove(&client);
+                Ok(())
+            }
+            submission::PINS => self.server_pins(record),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Takes a request out of the books; true if it was still there.
+    fn end_request(&self, id: u32) -> bool {
+        lock(&self.requests).remove(&id).is_some_and(|running| {
+            running.task.abort();
+            true
+        })
+    }
+
+    fn client(&self, handle: u32) -> Result<Client, RequestError> {
+        lock(&self.clients).get(&handle).cloned().ok_or(RequestError::ClientClosed)
+    }
+
+    fn begin_request(self: &Arc<Self>, batch: &Bytes, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let handle = record.u32()?;
+        let request = match read_request(batch, &mut record)? {
+            Ok(request) => request,
+            Err(error) => {
+                self.completions.push(|out| wire::write_error(out, id, &error));
+                return Ok(());
+            }
+        };
+        self.start(id, handle, move |client| async move { client.send(request).await }, |core, id, response| {
+            core.complete(id, &response);
+        });
+        Ok(())
+    }
+
+    /// Runs `work` for `id` as a task that can be cancelled, and answers whatever happens.
+    fn start<T, F>(
+        self: &Arc<Self>,
+        id: u32,
+        handle: u32,
+        work: impl FnOnce(Client) -> F + Send + 'static,
+        complete: impl FnOnce(&Self, u32, T) + Send + 'static,
+    ) where
+        F: Future<Output = Result<T, RequestError>> + Send,
+        T: Send,
+    {
+        let client = match self.client(handle) {
+            Ok(client) => client,
+            Err(error) => return self.completions.push(|out| wire::write_error(out, id, &error)),
+        };
+        let answer = Answer { core: self.clone(), id };
+        // held while spawning, so that the task can't end before it is in the books
+        let mut requests = lock(&self.requests);
+        let task = tokio::spawn(async move {
+            let answer = answer; // dropped unanswered by a panic, it says so
+            let outcome = work(client).await;
+            if answer.take_out() {
+                match outcome {
+                    Ok(value) => complete(&answer.core, answer.id, value),
+                    Err(error) => answer.core.completions.push(|out| wire::write_error(out, answer.id, &error)),
+                }
+            }
+        });
+        requests.insert(id, Running { client: handle, task: task.abort_handle() });
+    }
+
+    fn complete(&self, id: u32, response: &Response) {
+        if response.connection.announce() {
+            self.completions.push(|out| wire::write_connection(out, response.connection.facts()));
+        }
+        if response.body.len() <= INLINE_BODY {
+            self.completions.push(|out| wire::write_response(out, id, response, &BodyPlace::Inline));
+        } else {
+            self.completions.push_with_body(response.body.clone(), |out, token| {
+                wire::write_response(out, id, response, &BodyPlace::Token(token));
+            });
+        }
+    }
+
+    fn set_policy(self: &Arc<Self>, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let handle = record.u32()?;
+        let sources = record.policy()?;
+        self.start(
+            id,
+            handle,
+            move |client| async move { client.set_policy(Policy::compile(sources)?).await },
+            |core, id, closed| core.completions.push(|out| wire::write_done(out, id, closed)),
+        );
+        Ok(())
+    }
+
+    fn close(self: &Arc<Self>, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let handle = record.u32()?;
+        let force = record.flag()?;
+        let Some(client) = lock(&self.clients).remove(&handle) else {
+            self.completions.push(|out| wire::write_done(out, id, 0));
+            return Ok(());
+        };
+        let ended: Vec<u32> = if force {
+            lock(&self.requests).iter().filter(|(_, running)| running.client == handle).map(|(id, _)| *id).collect()
+        } else {
+            Vec::new()
+        };
+        for id in ended {
+            if self.end_request(id) {
+                self.completions.push(|out| wire::write_error(out, id, &RequestError::ClientClosed));
+            }
+        }
+        let core = self.clone();
+        tokio::spawn(async move {
+            client.close(force).await;
+            core.completions.push(|out| wire::write_done(out, id, 0));
+        });
+        Ok(())
+    }
+
+    fn lookup_reply(&self, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let answer = if record.flag()? {
+            let addresses = record.list(Reader::str)?;
+            addresses.into_iter().map(address_of).collect()
+        } else {
+            Err(ResolveError { code: record.str()?.into(), message: record.str()?.into() })
+        };
+        if let Some(waiting) = lock(&self.lookups).remove(&id) {
+            let _ = waiting.send(answer); // the request may have been cancelled meanwhile
+        }
+        Ok(())
+    }
+
+    fn server_pins(self: &Arc<Self>, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let handle = record.u32()?;
+        let authority: String = record.str()?.into();
+        let presented = record.flag()?;
+        self.start(
+            id,
+            handle,
+            move |client| async move { client.server_pins(&authority, presented).await },
+            |core, id, seen| core.completions.push(|out| write_server_pins(out, id, &seen)),
+        );
+        Ok(())
+    }
+}
+
+fn write_server_pins(out: &mut Vec<u8>, id: u32, seen: &pinfetch_client::ServerPins) {
+    out.nested(|out| {
+        out.u8(wire::completion::SERVER_PINS);
+        out.u32(id);
+        out.str(&seen.remote.to_string());
+        out.u8(seen.path.is_some().into());
+        out.nested(|out| match &seen.path {
+            Some(path) => wire::write_path(out, Some(path)),
+            None => wire::write_presented(out, &seen.presented),
+        });
+    });
+}
+
+fn read_request(batch: &Bytes, record: &mut Reader<'_>) -> Result<Result<Request, RequestError>, Malformed> {
+    let method = match record.u8()? {
+        0 => match Method::from_bytes(record.bytes()?) {
+            Ok(method) => method,
+            Err(_) => return Ok(Err(RequestError::Argument("the method is not a token (RFC 9110 §9.1)".into()))),
+        },
+        1 => Method::GET,
+        2 => Method::HEAD,
+        3 => Method::POST,
+        4 => Method::PUT,
+        5 => Method::DELETE,
+        6 => Method::PATCH,
+        7 => Method::OPTIONS,
+        _ => return Err(Malformed),
+    };
+    let timeout = match record.u32()? {
+        LIMIT_OF_CLIENT => TimeLimit::OfClient,
+        0 => TimeLimit::None,
+        milliseconds => TimeLimit::Of(Duration::from_millis(milliseconds.into())),
+    };
+    let url = record.str()?.into();
+    let count = record.size()?;
+    let mut headers = HeaderMap::with_capacity(count.min(256));
+    for _ in 0..count {
+        let length = record.u16()?.into();
+        let name = record.take(length)?;
+        let value = record.bytes()?;
+        let Ok(name) = HeaderName::from_bytes(name) else {
+            let name = String::from_utf8_lossy(name);
+            return Ok(Err(RequestError::Argument(format!("the header name {name:?} is not a token").into())));
+        };
+        let Ok(value) = HeaderValue::from_bytes(value) else {
+            return Ok(Err(RequestError::Argument(
+                format!("the value of the header {name} has a character that no field may hold").into(),
+            )));
+        };
+        headers.append(name, value);
+    }
+    let body = record.opt(Reader::bytes)?.map(|body| batch.slice_ref(body));
+    Ok(Ok(Request { method, url, headers, body, timeout }))
+}
+
+fn address_of(text: &str) -> Result<IpAddr, ResolveError> {
+    text.parse().map_err(|_| ResolveError {
+        code: "EINVAL".into(),
+        message: format!("the lookup function answered {text:?}, which is no IP address"),
+    })
+}
+
+/// The duty to answer a request: dropped without [`take_out`](Self::take_out) by a panic, it answers with our own fault.
+struct Answer {
+    core: Arc<Core>,
+    id: u32,
+}
+
+impl Answer {
+    /// True if the request is still waited for; from now on this task answers.
+    fn take_out(&self) -> bool {
+        lock(&self.core.requests).remove(&self.id).is_some()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.take_out() {
+            let error = RequestError::Internal("a request's task ended early".into());
+            self.core.completions.push(|out| wire::write_error(out, self.id, &error));
+        }
+    }
+}
+
+/// Asks JavaScript for addresses.
+struct Resolver {
+    core: std::sync::Weak<Core>,
+    client: u32,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, host: &Host) -> Resolving {
+        let gone = || ResolveError { code: "ECANCELLED".into(), message: "the engine is shutting down".into() };
+        let Some(core) = self.core.upgrade() else { return Box::pin(async move { Err(gone()) }) };
+        let id = core.next_lookup.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        lock(&core.lookups).insert(id, sender);
+        core.completions.push(|out| wire::write_lookup(out, id, self.client, host.as_str()));
+        let waiting = Waiting { core: self.core.clone(), id };
+        Box::pin(async move {
+            let _waiting = waiting; // takes the question out of the books when nobody waits any more
+            answer.await.unwrap_or_else(|_| Err(gone()))
+        })
+    }
+}
+
+struct Waiting {
+    core: std::sync::Weak<Core>,
+    id: u32,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.upgrade() {
+            lock(&core.lookups).remove(&self.id);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,263 @@
+//! What JavaScript asks for at once rather than through the queues: a client from its options, a verdict on a chain, a
+//! look at a policy or a file. Records in, Reply records out: u8 0 and the answer, or u8 1, a code and fields.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use pinfetch_client::{Client, Code, Config, Lookup, MinVersion, RequestError, Trust, TrustAnchors, Unpinned};
+use pinfetch_pins::{
+    Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate, describe_file, verify_chain as verify,
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use crate::engine::Core;
+use crate::wire::{self, Malformed, Reader, Write};
+
+const OK: u8 = 0;
+const FAILED: u8 = 1;
+
+/// A Reply: `answer`'s bytes, or the failure.
+fn reply(answer: Result<Vec<u8>, RequestError>) -> Vec<u8> {
+    let mut out = Vec::new();
+    match answer {
+        Ok(payload) => {
+            out.u8(OK);
+            out.extend_from_slice(&payload);
+        }
+        Err(error) => {
+            out.u8(FAILED);
+            wire::write_failure(&mut out, &error);
+        }
+    }
+    out
+}
+
+fn failed(code: Code, problem: impl Into<Arc<str>>) -> RequestError {
+    RequestError::Option { code, problem: problem.into() }
+}
+
+impl From<Malformed> for RequestError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Internal(malformed.to_string().into())
+    }
+}
+
+pub(crate) fn create_client(core: &Arc<Core>, config: &[u8]) -> Vec<u8> {
+    reply(try_create_client(core, config))
+}
+
+fn try_create_client(core: &Arc<Core>, config: &[u8]) -> Result<Vec<u8>, RequestError> {
+    let handle = core.reserve_client();
+    let config = read_config(core, handle, &mut Reader::new(config))?;
+    core.add_client(handle, Client::new(config, core.environment())?);
+    Ok(handle.to_le_bytes().into())
+}
+
+fn read_config(core: &Arc<Core>, handle: u32, record: &mut Reader<'_>) -> Result<Config, RequestError> {
+    let policy = Policy::compile(record.policy()?)?;
+    let unpinned = if record.flag()? { Unpinned::Refuse } else { Unpinned::Allow };
+    let blobs = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(<[u8]>::to_vec));
+    let ca = record.opt(blobs)?;
+    let extra = blobs(record)?;
+    let system = record.flag()?;
+    let insecure = record.flag()?;
+    let server_name = record.opt(Reader::str)?.map(|name| host("serverName", name)).transpose()?;
+    let http2 = record.flag()?;
+    let connections = record.size()?;
+    let timeout = record.u32()?;
+    let max_response_bytes = u64::try_from(record.i64()?).map_err(|_| Malformed)?;
+    let idle_timeout = Duration::from_millis(record.u32()?.into());
+    let lookup_kind = record.u8()?;
+    let answers = record.list(|record| Ok((record.str()?, record.list(Reader::str)?)))?;
+    let lookup = match lookup_kind {
+        0 => Lookup::System,
+        1 => Lookup::Map(Arc::new(read_answers(answers)?)),
+        2 => core.resolver(handle),
+        _ => return Err(Malformed.into()),
+    };
+    let headers = record.list(|record| Ok((record.str()?, record.bytes()?)))?;
+    let headers = headers.into_iter().map(|(name, value)| header(name, value)).collect::<Result<_, _>>()?;
+    let min_version = match record.u8()? {
+        12 => MinVersion::Tls12,
+        13 => MinVersion::Tls13,
+        _ => return Err(Malformed.into()),
+    };
+    let trust = if insecure {
+        if ca.is_some() || !extra.is_empty() || system {
+            return Err(failed(
+                Code::PolicyInvalidOption,
+                "insecureSkipVerify makes ca, extraCa and systemCa meaningless: give one or the other",
+            ));
+        }
+        Trust::Insecure
+    } else {
+        Trust::Anchors(TrustAnchors { ca, extra, system })
+    };
+    Ok(Config {
+        policy,
+        unpinned,
+        trust,
+        server_name,
+        min_version,
+        http2,
+        connections,
+        timeout: (timeout != 0).then(|| Duration::from_millis(timeout.into())),
+        idle_timeout,
+        max_response_bytes,
+        lookup,
+        headers,
+    })
+}
+
+fn host(option: &str, text: &str) -> Result<Host, RequestError> {
+    text.parse().map_err(|error| failed(Code::PolicyInvalidOption, format!("{option} {text:?}: {error}")))
+}
+
+fn read_answers(answers: Vec<(&str, Vec<&str>)>) -> Result<HashMap<Host, Vec<IpAddr>>, RequestError> {
+    let mut map = HashMap::with_capacity(answers.len());
+    for (name, addresses) in answers {
+        let parsed = addresses.iter().map(|address| {
+            address.parse().map_err(|_| {
+                let problem = format!("lookup[{name:?}]: {address:?} is no IP address");
+                failed(Code::PolicyInvalidOption, problem)
+            })
+        });
+        let parsed: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
+        if map.insert(host("lookup", name)?, parsed).is_some() {
+            return Err(failed(Code::PolicyInvalidOption, format!("lookup names {name:?} twice")));
+        }
+    }
+    Ok(map)
+}
+
+fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), RequestError> {
+    let bad = |what: &str| failed(Code::PolicyInvalidOption, format!("headers: the {what} of {name:?} cannot be sent"));
+    Ok((
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("name"))?,
+        HeaderValue::from_bytes(value).map_err(|_| bad("value"))?,
+    ))
+}
+
+pub(crate) fn verify_chain(request: &[u8]) -> Vec<u8> {
+    match try_verify_chain(request) {
+        Ok(answer) => answer,
+        Err(error) => reply(Err(error)),
+    }
+}
+
+fn try_verify_chain(request: &[u8]) -> Result<Vec<u8>, RequestError> {
+    let mut record = Reader::new(request);
+    let certificates = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(|der| CertificateDer::from(der.to_vec())));
+    let chain = certificates(&mut record)?;
+    let anchors = certificates(&mut record)?;
+    let name = record.str()?;
+    let at = record.opt(Reader::i64)?;
+    let pins = record.list(Reader::pin_source)?;
+    let anchors = Anchors::from_certificates(anchors)
+        .map_err(|error| failed(Code::PolicyInvalidCa, format!("trustAnchors: {error}")))?;
+    let host: Host = name
+        .parse()
+        .map_err(|error| RequestError::Argument(format!("hostname {name:?}: {error}").into()))?;
+    let pins = pins_of(name, pins)?;
+    let at = match at {
+        Some(seconds) => UnixTime::since_unix_epoch(Duration::from_secs(
+            u64::try_from(seconds).map_err(|_| RequestError::Argument("time is before 1970".into()))?,
+        )),
+        None => UnixTime::now(),
+    };
+    let mut out = Vec::new();
+    match verify(&ChainRequest { chain: &chain, anchors: &anchors, host: &host, at, pins: &pins }) {
+        Ok(verified) => {
+            out.u8(OK);
+            out.pins(verified.path.pins().iter());
+            out.opt(verified.matched.as_ref(), |out, pin| out.pin(pin));
+        }
+        Err(error) => {
+            out.u8(FAILED);
+            wire::write_verify_failure(&mut out, &error);
+        }
+    }
+    Ok(out)
+}
+
+/// Pins are read by the policy's own reader, so that one spelling means one thing everywhere.
+fn pins_of(host: &str, sources: Vec<PinSource>) -> Result<Vec<Pin>, RequestError> {
+    sources.iter().enumerate().map(|(index, source)| source.read(host, index).map_err(RequestError::from)).collect()
+}
+
+pub(crate) fn policy_lookup(policy: &[u8], authority: &str) -> Vec<u8> {
+    reply(try_policy_lookup(policy, authority))
+}
+
+fn try_policy_lookup(policy: &[u8], authority: &str) -> Result<Vec<u8>, RequestError> {
+    let sources: Vec<PinSetSource> = Reader::new(policy).policy()?;
+    let policy = Policy::compile(sources)?;
+    let (host, port) = pinfetch_client::parse_authority(authority)?;
+    let mut out = Vec::new();
+    match policy.lookup(&host, port).to_effective(&host, port) {
+        None => {
+            out.u32(0);
+            out.u32(0);
+        }
+        Some(effective) => {
+            out.strs(effective.patterns());
+            out.pins(effective.pins().iter());
+        }
+    }
+    Ok(out)
+}
+
+pub(crate) fn describe_path(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    if try_describe_path(path, &mut out).is_err() {
+        // a path block is of our own making: one that can't be read describes nothing
+        out.clear();
+        out.u32(0);
+    }
+    out
+}
+
+fn try_describe_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let mut record = Reader::new(path);
+    let count = record.u32()?;
+    out.u32(count);
+    for _ in 0..count {
+        out.extend_from_slice(record.take(32)?);
+        out.u8(record.u8()?);
+        let is_name = record.flag()?;
+        let der = record.bytes()?;
+        if is_name {
+            out.str(&pinfetch_pins::describe_name(der));
+            out.u8(0);
+            out.u8(0);
+        } else {
+            let described = describe_certificate(der);
+            out.str(&described.subject);
+            out.opt(described.not_after, Write::i64);
+            out.opt(Some(der), Write::bytes);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn describe_inputs(file: &[u8], name: &str) -> Vec<u8> {
+    let inputs = describe_file(file).map_err(|error| RequestError::Argument(format!("{name}: {error}").into()));
+    reply(inputs.map(|inputs| {
+        let mut out = Vec::new();
+        out.size(inputs.len());
+        for input in inputs {
+            out.pin(&input.pin);
+            out.str(input.kind.as_str());
+            out.str(&input.subject);
+            out.opt(input.not_after, Write::i64);
+        }
+        out
+    }))
+}
+
+pub(crate) fn versions() -> String {
+    format!(r#"{{"pinfetch":"{}","http":"hyper 1","tls":"rustls 0.23","paths":"rustls-webpki 0.103","roots":"webpki-roots 1"}}"#, env!("CARGO_PKG_VERSION"))
+}

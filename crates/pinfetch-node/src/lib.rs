@@ -1,0 +1,143 @@
+//! The Node-API binding of pinfetch. It converts, calls, converts, and decides nothing.
+#![expect(missing_docs, reason = "#[napi] generates undocumented items")]
+
+mod engine;
+mod environment;
+mod queue;
+mod wire;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use napi::bindgen_prelude::{Buffer, BufferSlice, Function};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
+use napi_derive::napi;
+
+use crate::engine::{Core, Thread};
+
+/// A chunk up to this size is copied into a buffer of JavaScript's own, which costs less than a finalizer.
+const COPIED_CHUNK: usize = 64 * 1024;
+
+/// Wakes JavaScript, and by itself does not keep the process alive.
+type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
+/// Never called; keeps the process alive while it is referenced.
+type KeepAlive = ThreadsafeFunction<(), (), (), Status, false, false, 0>;
+
+/// The engine of one Node environment.
+#[napi]
+pub struct Engine {
+    core: Arc<Core>,
+    thread: Arc<Thread>,
+    /// Referenced while something is in flight.
+    keep_alive: Mutex<KeepAlive>,
+}
+
+#[napi]
+impl Engine {
+    /// Starts the engine's thread. `wake` is called when the completion queue has become non-empty, once a batch.
+    #[napi(constructor, catch_unwind)]
+    #[expect(deprecated, reason = "the one way to let go of a thread-safe function without ending it")]
+    pub fn new(env: Env, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+        let mut keep_alive: KeepAlive = wake.build_threadsafe_function().callee_handled::<false>().build()?;
+        keep_alive.unref(&env)?;
+        let wake: Wake = wake.build_threadsafe_function().callee_handled::<false>().weak::<true>().build()?;
+        let core = Core::new();
+        let thread = Thread::start(core.clone(), move || {
+            // a closing environment refuses, and has nobody left to wake
+            wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        });
+        let thread = Arc::new(thread.map_err(|error| napi::Error::from_reason(error.to_string()))?);
+        let ending = thread.clone();
+        env.add_env_cleanup_hook(ending, |thread| thread.stop())?;
+        Ok(Self { core, thread, keep_alive: Mutex::new(keep_alive) })
+    }
+
+    /// Makes a client; answers with a Reply record.
+    #[napi(catch_unwind)]
+    pub fn create_client(&self, config: &[u8]) -> Buffer {
+        environment::create_client(&self.core, config).into()
+    }
+
+    /// Takes the records that JavaScript wrote to `submissions[..length]` (bytes).
+    ///
+    /// Called once a tick. What is kept is copied: `submissions` is JavaScript's again on return.
+    #[napi(catch_unwind)]
+    pub fn submit(&self, submissions: &[u8], length: u32) -> napi::Result<()> {
+        let records = usize::try_from(length).ok().and_then(|length| submissions.get(..length));
+        let records = records.ok_or_else(|| napi::Error::from_reason("length is past the end of submissions"))?;
+        if self.thread.submit(Bytes::copy_from_slice(records)) {
+            Ok(())
+        } else {
+            Err(napi::Error::from_reason("the engine has ended"))
+        }
+    }
+
+    /// The oldest completion records that were not taken yet; null when there are none.
+    #[napi(catch_unwind)]
+    pub fn drain(&self, env: &Env) -> napi::Result<Option<Buffer>> {
+        match self.core.completions.take() {
+            None => Ok(None),
+            Some(chunk) if chunk.len() <= COPIED_CHUNK => BufferSlice::copy_from(env, chunk)?.into_buffer(env).map(Some),
+            Some(chunk) => Ok(Some(chunk.into())),
+        }
+    }
+
+    /// The large body behind `token`, once and without copying.
+    #[napi(catch_unwind)]
+    pub fn take_body(&self, token: u32) -> napi::Result<Buffer> {
+        let body = self.core.completions.take_body(token);
+        let body = body.ok_or_else(|| napi::Error::from_reason("no body has this token"))?;
+        Ok(Vec::from(body).into()) // of a body that nobody else holds, the vector that it was read into
+    }
+
+    /// Keeps the process alive until [`unref`](Self::unref).
+    #[napi(catch_unwind, js_name = "ref")]
+    #[expect(deprecated, reason = "the one way to reference a thread-safe function that exists already")]
+    pub fn refer(&self, env: &Env) -> napi::Result<()> {
+        self.keep_alive.lock().unwrap_or_else(PoisonError::into_inner).refer(env)
+    }
+
+    /// Lets the process end.
+    #[napi(catch_unwind)]
+    #[expect(deprecated, reason = "as above")]
+    pub fn unref(&self, env: &Env) -> napi::Result<()> {
+        self.keep_alive.lock().unwrap_or_else(PoisonError::into_inner).unref(env)
+    }
+
+    /// Ends every request and connection, and the thread.
+    #[napi(catch_unwind)]
+    pub fn shutdown(&self) {
+        self.thread.stop();
+    }
+}
+
+/// Verifies a certificate chain as a handshake would; request and Reply are records.
+#[napi(catch_unwind)]
+pub fn verify_chain(request: &[u8]) -> Buffer {
+    environment::verify_chain(request).into()
+}
+
+/// The patterns and pins in force for `authority` under a policy; policy and Reply are records.
+#[napi(catch_unwind)]
+pub fn policy_lookup(policy: &[u8], authority: String) -> Buffer {
+    environment::policy_lookup(policy, &authority).into()
+}
+
+/// What the certificates of a path block say of themselves, as a record.
+#[napi(catch_unwind)]
+pub fn describe_path(path: &[u8]) -> Buffer {
+    environment::describe_path(path).into()
+}
+
+/// The pins of what a file holds: certificates, public keys, private keys, certificate requests; a Reply record.
+#[napi(catch_unwind)]
+pub fn describe_inputs(file: &[u8], name: String) -> Buffer {
+    environment::describe_inputs(file, &name).into()
+}
+
+/// The versions of what decides about trust, as JSON for people.
+#[napi(catch_unwind)]
+pub fn versions() -> String {
+    environment::versions()
+}

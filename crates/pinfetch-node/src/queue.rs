@@ -1,0 +1,140 @@
+//! The completion queue: what the engine has finished, until JavaScript takes it. One wake a batch.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// A batch larger than this is handed over in several chunks, so that one response that is kept keeps no more alive.
+const CHUNK: usize = 256 * 1024;
+/// Bodies up to this size travel inside their record; copying them costs less than a buffer of their own.
+pub(crate) const INLINE_BODY: usize = 64 * 1024;
+
+/// Finished records, and the bodies that travel apart.
+#[derive(Default)]
+pub(crate) struct Completions {
+    state: Mutex<State>,
+    /// Signalled when the queue has become non-empty.
+    filled: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    full: VecDeque<Vec<u8>>,
+    current: Vec<u8>,
+    /// Whether JavaScript has been, or is about to be, told.
+    announced: bool,
+    bodies: HashMap<u32, Bytes>,
+    next_token: u32,
+    ended: bool,
+}
+
+impl Completions {
+    /// Appends the record that `write` writes.
+    pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        write(&mut state.current);
+        self.wrote(state);
+    }
+
+    /// Keeps `body` until JavaScript asks for it, and appends the record that `write` writes with its token.
+    pub(crate) fn push_with_body(&self, body: Bytes, write: impl FnOnce(&mut Vec<u8>, u32)) {
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        let token = state.next_token;
+        state.next_token = token.wrapping_add(1);
+        state.bodies.insert(token, body);
+        write(&mut state.current, token);
+        self.wrote(state);
+    }
+
+    fn wrote(&self, mut state: MutexGuard<'_, State>) {
+        if state.current.len() >= CHUNK {
+            let full = std::mem::take(&mut state.current);
+            state.full.push_back(full);
+        }
+        if !std::mem::replace(&mut state.announced, true) {
+            drop(state);
+            self.filled.notify_one();
+        }
+    }
+
+    /// The oldest records that JavaScript has not taken; none when it has them all, after which it is told anew.
+    pub(crate) fn take(&self) -> Option<Vec<u8>> {
+        let mut state = self.lock();
+        if let Some(full) = state.full.pop_front() {
+            return Some(full);
+        }
+        if state.current.is_empty() {
+            state.announced = false;
+            return None;
+        }
+        let capacity = state.current.len().min(CHUNK);
+        Some(std::mem::replace(&mut state.current, Vec::with_capacity(capacity)))
+    }
+
+    /// The body behind `token`, once.
+    pub(crate) fn take_body(&self, token: u32) -> Option<Bytes> {
+        self.lock().bodies.remove(&token)
+    }
+
+    /// Resolves when the queue has become non-empty. Whoever waits here is polled after everything that was ready
+    /// before, so that what finishes in the same turn rides along.
+    pub(crate) fn filled(&self) -> Arc<Notify> {
+        self.filled.clone()
+    }
+
+    /// Drops everything, from now on too: nobody is left to take it.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        *state = State { ended: true, ..State::default() };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_batch_is_handed_over_in_chunks_in_order() {
+        let queue = Completions::default();
+        for round in 0..3_u8 {
+            queue.push(|out| out.extend(std::iter::repeat_n(round, CHUNK)));
+        }
+        queue.push(|out| out.push(9));
+        for round in 0..3_u8 {
+            let chunk = queue.take().unwrap();
+            assert_eq!((chunk.len(), chunk[0]), (CHUNK, round));
+        }
+        assert_eq!(queue.take(), Some(vec![9]));
+        assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn a_body_is_given_once() {
+        let queue = Completions::default();
+        let mut token = None;
+        queue.push_with_body(Bytes::from_static(b"body"), |_, given| token = Some(given));
+        assert_eq!(queue.take_body(token.unwrap()), Some(Bytes::from_static(b"body")));
+        assert_eq!(queue.take_body(token.unwrap()), None);
+    }
+
+    #[test]
+    fn nothing_is_kept_after_the_end() {
+        let queue = Completions::default();
+        queue.push(|out| out.push(1));
+        queue.end();
+        queue.push(|out| out.push(2));
+        assert_eq!(queue.take(), None);
+    }
+}

@@ -1,0 +1,576 @@
+//! Every record that crosses the boundary, and its bytes. Twin of `src/wire.ts`; both pass `wire-vectors.json`.
+//!
+//! Little endian. `bytes` is a u32 length and that many bytes, `str` the same in UTF-8, `list` a u32 count and its
+//! items, `opt` a u8 (0 or 1) and the value if 1; a pin is its 32 bytes. In a queue each record is preceded by its
+//! length (u32) and begins with its kind (u8).
+
+use std::borrow::Cow;
+
+use pinfetch_client::{Code, ConnectionFacts, Phase, RequestError, Response};
+use pinfetch_pins::{BadPin, Pin, PinSetSource, PinSource, Role, VerifiedPath, VerifyError};
+use rustls_pki_types::CertificateDer;
+
+/// Kinds of submission (JavaScript → engine).
+pub(crate) mod submission {
+    pub(crate) const REQUEST: u8 = 1;
+    pub(crate) const CANCEL: u8 = 2;
+    pub(crate) const SET_POLICY: u8 = 3;
+    pub(crate) const CLOSE: u8 = 4;
+    pub(crate) const LOOKUP_REPLY: u8 = 5;
+    pub(crate) const RELEASE: u8 = 6;
+    pub(crate) const PINS: u8 = 7;
+}
+
+/// Kinds of completion (engine → JavaScript).
+pub(crate) mod completion {
+    pub(crate) const RESPONSE: u8 = 1;
+    pub(crate) const CONNECTION: u8 = 2;
+    pub(crate) const GONE: u8 = 3;
+    pub(crate) const ERROR: u8 = 4;
+    pub(crate) const DONE: u8 = 5;
+    pub(crate) const LOOKUP: u8 = 6;
+    pub(crate) const SERVER_PINS: u8 = 7;
+}
+
+/// Flags of a RESPONSE.
+const BODY_IS_TOKEN: u8 = 1;
+const HAS_URL: u8 = 2;
+const HAS_REASON: u8 = 4;
+
+/// Tags of an error's fields.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Tag {
+    Message = 1,
+    Hostname = 2,
+    Port = 3,
+    Patterns = 4,
+    Expected = 5,
+    Found = 6,
+    Presented = 7,
+    RemoteAddress = 8,
+    Phase = 9,
+    Limit = 10,
+    Hint = 11,
+    SystemCode = 12,
+    Alert = 13,
+    Index = 14,
+    Input = 15,
+    Pattern = 16,
+    Cause = 17,
+    Names = 18,
+    NotAfter = 19,
+    Url = 20,
+}
+
+/// A record that does not hold what its kind promises: the two halves of the package differ.
+#[derive(Debug, thiserror::Error)]
+#[error("a record ends early or holds a value out of range")]
+pub(crate) struct Malformed;
+
+/// Reads values off the front of a record.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.take(N)?.try_into().map_err(|_| Malformed)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array().map(|[byte]| byte)
+    }
+
+    pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn size(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(self.u32()?).map_err(|_| Malformed)
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, Malformed> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.size()?;
+        self.take(length)
+    }
+
+    pub(crate) fn str(&mut self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
+    }
+
+    pub(crate) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
+        let count = self.size()?;
+        // an item takes a byte at least: no count reserves more than the record could hold
+        let mut items = Vec::with_capacity(count.min(self.0.len()));
+        for _ in 0..count {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
+    pub(crate) fn opt<T>(&mut self, value: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<Option<T>, Malformed> {
+        if self.flag()? { value(self).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn pin_source(&mut self) -> Result<PinSource, Malformed> {
+        let kind = self.u8()?;
+        let bytes = self.bytes()?;
+        match kind {
+            0 => Ok(PinSource::Text(std::str::from_utf8(bytes).map_err(|_| Malformed)?.into())),
+            1 => Ok(PinSource::Certificate(bytes.into())),
+            2 => Ok(PinSource::PublicKey(bytes.into())),
+            _ => Err(Malformed),
+        }
+    }
+
+    pub(crate) fn policy(&mut self) -> Result<Vec<PinSetSource>, Malformed> {
+        self.list(|reader| {
+            Ok(PinSetSource {
+                pattern: reader.str()?.into(),
+                exclude: reader.flag()?,
+                pins: reader.list(Self::pin_source)?,
+            })
+        })
+    }
+}
+
+/// Appends values to a record.
+pub(crate) trait Write {
+    fn u8(&mut self, value: u8);
+    fn u16(&mut self, value: u16);
+    fn u32(&mut self, value: u32);
+    fn i64(&mut self, value: i64);
+    /// A length or count; no record comes near 4 GiB, and one that did would be cut at its reader's bound.
+    fn size(&mut self, value: usize);
+    fn bytes(&mut self, value: &[u8]);
+    fn str(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+    fn pin(&mut self, pin: &Pin);
+    fn opt<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.u8(value.is_some().into());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+    fn pins<'p>(&mut self, pins: impl ExactSizeIterator<Item = &'p Pin>) {
+        self.size(pins.len());
+        for pin in pins {
+            self.pin(pin);
+        }
+    }
+    fn strs<S: AsRef<str>>(&mut self, texts: &[S]) {
+        self.size(texts.len());
+        for text in texts {
+            self.str(text.as_ref());
+        }
+    }
+    /// A `bytes` whose content `write` appends.
+    fn nested(&mut self, write: impl FnOnce(&mut Self));
+}
+
+impl Write for Vec<u8> {
+    fn u8(&mut self, value: u8) {
+        self.push(value);
+    }
+
+    fn u16(&mut self, value: u16) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn i64(&mut self, value: i64) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn size(&mut self, value: usize) {
+        self.u32(u32::try_from(value).unwrap_or(u32::MAX));
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        self.size(value.len());
+        self.extend_from_slice(value);
+    }
+
+    fn pin(&mut self, pin: &Pin) {
+        self.extend_from_slice(pin.as_bytes());
+    }
+
+    fn nested(&mut self, write: impl FnOnce(&mut Self)) {
+        let start = self.len();
+        self.u32(0);
+        write(self);
+        let length = u32::try_from(self.len() - start - 4).unwrap_or(u32::MAX);
+        if let Some(place) = self.get_mut(start..start + 4) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+}
+
+/// Where a response's body travels.
+pub(crate) enum BodyPlace {
+    /// In the record.
+    Inline,
+    /// Apart, under this token.
+    Token(u32),
+}
+
+pub(crate) fn write_response(out: &mut Vec<u8>, id: u32, response: &Response, place: &BodyPlace) {
+    out.nested(|out| {
+        out.u8(completion::RESPONSE);
+        out.u32(id);
+        out.u16(response.status.as_u16());
+        out.u8(match response.version {
+            http::Version::HTTP_2 => 2,
+            http::Version::HTTP_11 => 1,
+            _ => 0, // hyper's client speaks no other version than 1.0
+        });
+        let token = if matches!(place, BodyPlace::Token(_)) { BODY_IS_TOKEN } else { 0 };
+        let url = if response.url.is_some() { HAS_URL } else { 0 };
+        let reason = if response.reason.is_some() { HAS_REASON } else { 0 };
+        out.u8(token | url | reason);
+        out.u32(response.connection.facts().id);
+        if let Some(url) = &response.url {
+            out.str(url);
+        }
+        if let Some(reason) = &response.reason {
+            // latin1 on the wire of HTTP/1.1; anything else is shown as it can be
+            out.str(&latin1(reason));
+        }
+        out.size(response.headers.len());
+        out.nested(|out| {
+            for (name, value) in &response.headers {
+                let name = name.as_str().as_bytes();
+                out.u16(u16::try_from(name.len()).unwrap_or(u16::MAX)); // http bounds a name to 64 KiB
+                out.extend_from_slice(name);
+                out.bytes(value.as_bytes());
+            }
+        });
+        match place {
+            BodyPlace::Inline => out.bytes(&response.body),
+            BodyPlace::Token(token) => {
+                out.u32(*token);
+                out.size(response.body.len());
+            }
+        }
+    });
+}
+
+fn latin1(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), Cow::Borrowed)
+}
+
+pub(crate) fn write_connection(out: &mut Vec<u8>, facts: &ConnectionFacts) {
+    out.nested(|out| {
+        out.u8(completion::CONNECTION);
+        out.u32(facts.id);
+        match &facts.tls {
+            None => {
+                out.u8(0);
+                out.u16(0);
+                out.u8(0);
+            }
+            Some(tls) => {
+                out.u8(if tls.tls13 { 13 } else { 12 });
+                out.u16(tls.cipher_suite);
+                out.u8(tls.resumed.into());
+            }
+        }
+        out.str(if facts.http2 { "h2" } else { "http/1.1" });
+        out.str(&facts.remote.to_string());
+        out.opt(facts.tls.as_ref().and_then(|tls| tls.matched.as_ref()), |out, pin| out.pin(pin));
+        out.nested(|out| write_path(out, facts.tls.as_ref().and_then(|tls| tls.path.as_deref())));
+    });
+}
+
+/// A path block: for each certificate, end entity first, its pin, its role, and its DER (or its subject's, for an anchor
+/// that is known without a certificate).
+pub(crate) fn write_path(out: &mut Vec<u8>, path: Option<&VerifiedPath>) {
+    let Some(path) = path else { return out.u32(0) };
+    out.size(path.pins().len());
+    for entry in path.entries() {
+        out.pin(&entry.pin);
+        out.u8(role(entry.role));
+        match entry.der {
+            Some(der) => {
+                out.u8(0);
+                out.bytes(der);
+            }
+            None => {
+                out.u8(1);
+                out.bytes(entry.subject);
+            }
+        }
+    }
+}
+
+/// What a server presented, in its order, as a path block: the first is the end entity, the rest are said to be
+/// intermediates, since nothing was verified.
+pub(crate) fn write_presented(out: &mut Vec<u8>, chain: &[CertificateDer<'_>]) {
+    let readable: Vec<_> = chain.iter().filter_map(|der| Some((Pin::of_certificate(der).ok()?, der))).collect();
+    out.size(readable.len());
+    for (index, (pin, der)) in readable.into_iter().enumerate() {
+        out.pin(&pin);
+        out.u8(role(if index == 0 { Role::EndEntity } else { Role::Intermediate }));
+        out.u8(0);
+        out.bytes(der);
+    }
+}
+
+fn role(role: Role) -> u8 {
+    match role {
+        Role::EndEntity => 0,
+        Role::Intermediate => 1,
+        Role::TrustAnchor => 2,
+    }
+}
+
+pub(crate) fn write_gone(out: &mut Vec<u8>, connection: u32) {
+    out.nested(|out| {
+        out.u8(completion::GONE);
+        out.u32(connection);
+    });
+}
+
+pub(crate) fn write_done(out: &mut Vec<u8>, id: u32, count: usize) {
+    out.nested(|out| {
+        out.u8(completion::DONE);
+        out.u32(id);
+        out.size(count);
+    });
+}
+
+pub(crate) fn write_lookup(out: &mut Vec<u8>, lookup: u32, client: u32, host: &str) {
+    out.nested(|out| {
+        out.u8(completion::LOOKUP);
+        out.u32(lookup);
+        out.u32(client);
+        out.str(host);
+    });
+}
+
+pub(crate) fn write_error(out: &mut Vec<u8>, id: u32, error: &RequestError) {
+    out.nested(|out| {
+        out.u8(completion::ERROR);
+        out.u32(id);
+        write_failure(out, error);
+    });
+}
+
+/// An error's code and fields.
+pub(crate) fn write_failure(out: &mut Vec<u8>, error: &RequestError) {
+    out.u16(error.code() as u16);
+    let mut fields = Fields::new(out);
+    fields.text(Tag::Message, &error.to_string());
+    match error {
+        RequestError::BadPin { report, remote } => {
+            fields.bad_pin(report);
+            fields.text(Tag::RemoteAddress, &remote.to_string());
+        }
+        RequestError::Certificate { source, host, remote } => {
+            fields.text(Tag::Hostname, host.as_str());
+            fields.text(Tag::RemoteAddress, &remote.to_string());
+            fields.verify(source);
+        }
+        RequestError::Tls { source, host, remote } => {
+            fields.text(Tag::Hostname, host.as_str());
+            fields.text(Tag::RemoteAddress, &remote.to_string());
+            if let rustls::Error::AlertReceived(alert) = &**source {
+                fields.text(Tag::Alert, alert.as_str().unwrap_or("unknown"));
+            }
+        }
+        RequestError::Dns { host, system_code, reason } => {
+            fields.text(Tag::Hostname, host.as_str());
+            fields.text(Tag::SystemCode, system_code);
+            fields.text(Tag::Cause, reason);
+        }
+        RequestError::Connect { host, remote, source } | RequestError::Socket { host, remote, source } => {
+            fields.text(Tag::Hostname, host.as_str());
+            fields.text(Tag::RemoteAddress, &remote.to_string());
+            fields.text(Tag::SystemCode, system_code(source));
+            fields.text(Tag::Cause, &source.to_string());
+        }
+        RequestError::Closed { host, remote } => {
+            fields.text(Tag::Hostname, host.as_str());
+            if let Some(remote) = remote {
+                fields.text(Tag::RemoteAddress, &remote.to_string());
+            }
+        }
+        RequestError::Timeout { phase, limit } => {
+            fields.value(Tag::Phase, |out| out.u8(phase_number(*phase)));
+            fields.value(Tag::Limit, |out| out.u32(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)));
+        }
+        RequestError::Protocol { host, source, http2: _ } => {
+            fields.text(Tag::Hostname, host.as_str());
+            fields.text(Tag::Cause, &deepest(&**source));
+        }
+        RequestError::BodyTooLarge { limit } => {
+            fields.value(Tag::Limit, |out| out.i64(i64::try_from(*limit).unwrap_or(i64::MAX)));
+        }
+        RequestError::Policy(error) => {
+            fields.text(Tag::Pattern, error.pattern());
+            if let Some(index) = error.index() {
+                fields.value(Tag::Index, |out| out.size(index));
+            }
+            if let Some(input) = error.input() {
+                fields.text(Tag::Input, input);
+            }
+        }
+        RequestError::Unpinned { host, port } | RequestError::Plaintext { host, port } => {
+            fields.text(Tag::Hostname, host.as_str());
+            fields.value(Tag::Port, |out| out.u16(*port));
+        }
+        RequestError::Url { url, problem: _ } => fields.text(Tag::Url, url),
+        RequestError::ClientClosed
+        | RequestError::Option { .. }
+        | RequestError::Argument(_)
+        | RequestError::Internal(_) => {}
+        // the enum may grow in a crate of its own: until then its message and code say enough
+        _ => {}
+    }
+    fields.end();
+}
+
+/// A certificate's failure outside a connection, as `verifyChain` answers it.
+pub(crate) fn write_verify_failure(out: &mut Vec<u8>, error: &VerifyError) {
+    out.u16(Code::of_verify(error.code()) as u16);
+    let mut fields = Fields::new(out);
+    fields.text(Tag::Message, &error.to_string());
+    fields.verify(error);
+    fields.end();
+}
+
+/// A failure that has only a code and a message.
+pub(crate) fn write_plain_failure(out: &mut Vec<u8>, code: Code, message: &str) {
+    out.u16(code as u16);
+    let mut fields = Fields::new(out);
+    fields.text(Tag::Message, message);
+    fields.end();
+}
+
+/// The fields of one error; their count is filled in at the end.
+struct Fields<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    count: u32,
+}
+
+impl<'a> Fields<'a> {
+    fn new(out: &'a mut Vec<u8>) -> Self {
+        let start = out.len();
+        out.u32(0);
+        Self { out, start, count: 0 }
+    }
+
+    fn value(&mut self, tag: Tag, write: impl FnOnce(&mut Vec<u8>)) {
+        self.out.u8(tag as u8);
+        self.out.nested(write);
+        self.count += 1;
+    }
+
+    fn text(&mut self, tag: Tag, text: &str) {
+        self.value(tag, |out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    fn bad_pin(&mut self, report: &BadPin) {
+        self.text(Tag::Hostname, report.host.as_str());
+        self.value(Tag::Port, |out| out.u16(report.port));
+        self.value(Tag::Patterns, |out| out.strs(&report.patterns));
+        self.value(Tag::Expected, |out| out.pins(report.expected.iter()));
+        self.value(Tag::Found, |out| write_path(out, Some(&report.path)));
+        self.value(Tag::Presented, |out| {
+            out.size(report.presented.len());
+            for certificate in &report.presented {
+                out.bytes(certificate);
+            }
+        });
+        self.text(Tag::Hint, &report.hint);
+    }
+
+    fn verify(&mut self, error: &VerifyError) {
+        match error {
+            VerifyError::BadPin(report) => self.bad_pin(report),
+            VerifyError::NameMismatch { names, .. } => self.value(Tag::Names, |out| out.strs(names)),
+            VerifyError::Expired { not_after, .. } => {
+                if let Some(not_after) = not_after {
+                    self.value(Tag::NotAfter, |out| out.i64(*not_after));
+                }
+            }
+            _ => {} // the others have no field beyond their message
+        }
+    }
+
+    fn end(self) {
+        if let Some(place) = self.out.get_mut(self.start..self.start + 4) {
+            place.copy_from_slice(&self.count.to_le_bytes());
+        }
+    }
+}
+
+fn phase_number(phase: Phase) -> u8 {
+    phase as u8
+}
+
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}
+
+/// The name that Node gives the failure.
+fn system_code(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionRefused => "ECONNREFUSED",
+        Kind::ConnectionReset => "ECONNRESET",
+        Kind::ConnectionAborted => "ECONNABORTED",
+        Kind::NotConnected => "ENOTCONN",
+        Kind::AddrInUse => "EADDRINUSE",
+        Kind::AddrNotAvailable => "EADDRNOTAVAIL",
+        Kind::NetworkUnreachable => "ENETUNREACH",
+        Kind::HostUnreachable => "EHOSTUNREACH",
+        Kind::NetworkDown => "ENETDOWN",
+        Kind::BrokenPipe => "EPIPE",
+        Kind::TimedOut => "ETIMEDOUT",
+        Kind::PermissionDenied => "EACCES",
+        Kind::UnexpectedEof => "EOF",
+        _ => "EIO", // what Node has no name for either
+    }
+}

@@ -1,0 +1,191 @@
+//! The proof that path building accepted a path; only `verifier.rs` can make one.
+
+use rustls_pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Name;
+
+use crate::Pin;
+
+/// End entity → intermediates → trust anchor as path building accepted it (RFC 5280 §6), the anchor included although
+/// servers don't send it.
+///
+/// Names are read from the certificates when somebody asks, not during the handshake.
+#[derive(Clone, Debug)]
+pub struct VerifiedPath {
+    pins: Box<[Pin]>,
+    /// End entity first; the anchor's own only where it is known.
+    certificates: Box<[CertificateDer<'static>]>,
+    /// The anchor's DER `Name`.
+    anchor_subject: Box<[u8]>,
+}
+
+/// What a certificate does on a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// The server's own.
+    EndEntity,
+    /// A CA's, sent by the server.
+    Intermediate,
+    /// A CA's, trusted beforehand.
+    TrustAnchor,
+}
+
+impl Role {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EndEntity => "end entity",
+            Self::Intermediate => "intermediate",
+            Self::TrustAnchor => "trust anchor",
+        }
+    }
+}
+
+/// A certificate of a path as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct PathEntry<'a> {
+    /// Its pin.
+    pub pin: Pin,
+    /// What it does on the path.
+    pub role: Role,
+    /// The certificate; none for a trust anchor that is known by name and key only.
+    pub der: Option<&'a [u8]>,
+    /// The DER `Name` of such an anchor; empty where there is a certificate.
+    pub subject: &'a [u8],
+}
+
+/// A certificate of a path as it describes itself.
+#[derive(Clone, Debug)]
+pub struct PathCertificate {
+    /// Its pin.
+    pub pin: Pin,
+    /// What it does on the path.
+    pub role: Role,
+    /// Its subject (RFC 4514).
+    pub subject: String,
+    /// The end of its validity in Unix seconds; none for an anchor that is known by name and key only.
+    pub not_after: Option<i64>,
+    /// The certificate, likewise.
+    pub der: Option<CertificateDer<'static>>,
+}
+
+impl VerifiedPath {
+    pub(crate) fn new(
+        pins: Vec<Pin>,
+        certificates: Vec<CertificateDer<'static>>,
+        anchor_subject: Vec<u8>,
+    ) -> Self {
+        Self { pins: pins.into(), certificates: certificates.into(), anchor_subject: anchor_subject.into() }
+    }
+
+    /// The pins, end entity first, trust anchor last.
+    pub fn pins(&self) -> &[Pin] {
+        &self.pins
+    }
+
+    /// Whether one of its keys has this pin.
+    pub fn contains(&self, pin: &Pin) -> bool {
+        self.pins.contains(pin)
+    }
+
+    /// Its certificates as they stand, end entity first.
+    pub fn entries(&self) -> impl Iterator<Item = PathEntry<'_>> {
+        let last = self.pins.len().saturating_sub(1);
+        self.pins.iter().enumerate().map(move |(index, pin)| {
+            let der = self.certificates.get(index).map(|der| der.as_ref());
+            PathEntry {
+                pin: *pin,
+                role: match index {
+                    0 => Role::EndEntity,
+                    index if index == last => Role::TrustAnchor,
+                    _ => Role::Intermediate,
+                },
+                der,
+                subject: if der.is_some() { &[] } else { &self.anchor_subject },
+            }
+        })
+    }
+
+    /// Its certificates as they describe themselves, end entity first. Parses them: not for the hot path.
+    pub fn certificates(&self) -> Vec<PathCertificate> {
+        let describe = |entry: PathEntry<'_>| {
+            let described = entry.der.map(describe_certificate);
+            PathCertificate {
+                pin: entry.pin,
+                role: entry.role,
+                subject: match &described {
+                    Some(described) => described.subject.clone(),
+                    None => describe_name(entry.subject),
+                },
+                not_after: described.and_then(|described| described.not_after),
+                der: entry.der.map(|der| CertificateDer::from(der.to_vec())),
+            }
+        };
+        self.entries().map(describe).collect()
+    }
+
+    /// The first end of validity on the path in Unix seconds, as far as its certificates are known.
+    pub fn expires_at(&self) -> Option<i64> {
+        self.certificates.iter().filter_map(|der| describe_certificate(der).not_after).min()
+    }
+}
+
+/// What a certificate says of itself, unverified.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// Its subject (RFC 4514); empty when the certificate cannot be parsed.
+    pub subject: String,
+    /// The end of its validity in Unix seconds.
+    pub not_after: Option<i64>,
+}
+
+/// Reads what the certificate `der` says of itself.
+pub fn describe_certificate(der: &[u8]) -> Description {
+    match X509Certificate::from_der(der) {
+        Ok((_, certificate)) => Description {
+            subject: describe_name(certificate.subject().as_raw()),
+            not_after: Some(certificate.validity().not_after.timestamp()),
+        },
+        Err(_) => Description::default(),
+    }
+}
+
+/// A DER `Name` as RFC 4514 writes it: most specific first, `CN=api.example.com,O=Example`. Empty when it cannot be parsed.
+pub fn describe_name(der: &[u8]) -> String {
+    let Ok((_, name)) = X509Name::from_der(der) else { return String::new() };
+    let mut parts: Vec<String> = Vec::new();
+    for relative in name.iter_rdn() {
+        let attributes: Vec<String> = relative
+            .iter()
+            .map(|attribute| {
+                let kind = x509_parser::objects::oid2abbrev(attribute.attr_type(), x509_parser::objects::oid_registry());
+                let kind = kind.map_or_else(|_| attribute.attr_type().to_string(), ToString::to_string);
+                format!("{kind}={}", escaped(attribute.as_str().unwrap_or("?")))
+            })
+            .collect();
+        parts.push(attributes.join("+"));
+    }
+    parts.reverse();
+    parts.join(",")
+}
+
+/// RFC 4514 §2.4; control characters too, which nobody wants in a terminal or a log.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for (index, character) in value.chars().enumerate() {
+        match character {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', character]),
+            '#' | ' ' if index == 0 => text.extend(['\\', character]),
+            control if control.is_control() => text.extend(control.escape_default()),
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+/// The subject of a certificate in PEM or DER, as a policy remembers it for its hints.
+pub(crate) fn subject_of(certificate: &[u8]) -> Option<String> {
+    let described = crate::describe_file(certificate).ok()?.into_iter().next()?;
+    (!described.subject.is_empty()).then_some(described.subject)
+}

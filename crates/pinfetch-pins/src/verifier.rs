@@ -1,0 +1,324 @@
+//! Certificate path building with pins inside it, for handshakes and for chains alike.
+//!
+//! Every candidate path that is valid up to a trust anchor is shown to a closure, which accepts it only if it holds a pin
+//! of each set that is demanded; otherwise path building goes on to the next. What the server presented but the path does
+//! not use is never looked at. The closure keeps the first valid path that it refused, since the error that path building
+//! returns may be another path's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use crate::anchors::subject_name;
+use crate::error::{BadPin, VerifyError};
+use crate::{Anchors, EffectivePins, Host, Pin, VerifiedPath, hint};
+
+/// Paths that a verifier remembers, for sessions that are resumed.
+const REMEMBERED_PATHS: usize = 256;
+
+/// A rustls verifier for one effective pin set, which it never changes: rustls resumes a session only under the verifier
+/// that accepted it, so a session made under other pins can't be resumed under these.
+pub struct PinVerifier {
+    anchors: Arc<Anchors>,
+    required: Vec<Arc<EffectivePins>>,
+    algorithms: WebPkiSupportedAlgorithms,
+    paths: Mutex<Paths>,
+}
+
+#[derive(Default)]
+struct Paths {
+    by_end_entity: HashMap<[u8; 32], Arc<VerifiedPath>>,
+    oldest_first: VecDeque<[u8; 32]>,
+}
+
+impl PinVerifier {
+    /// A verifier of paths to `anchors` that hold a pin of *each* of `required`. With none required it verifies as webpki
+    /// does, and only remembers the path.
+    pub fn new(anchors: Arc<Anchors>, required: Vec<Arc<EffectivePins>>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { anchors, required, algorithms, paths: Mutex::default() }
+    }
+
+    /// The path that this verifier last accepted for the certificate `end_entity` (DER). rustls runs no verifier when it
+    /// resumes a session and restores what was presented, not what was verified: this is where the rest comes from.
+    pub fn path_of(&self, end_entity: &[u8]) -> Option<Arc<VerifiedPath>> {
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.by_end_entity.get(&digest(end_entity)).cloned()
+    }
+
+    fn remember(&self, end_entity: &[u8], path: VerifiedPath) {
+        let key = digest(end_entity);
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        if paths.by_end_entity.insert(key, Arc::new(path)).is_none() {
+            paths.oldest_first.push_back(key);
+            if paths.oldest_first.len() > REMEMBERED_PATHS
+                && let Some(oldest) = paths.oldest_first.pop_front()
+            {
+                paths.by_end_entity.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PinVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinVerifier").field("anchors", &self.anchors).field("required", &self.required).finish_non_exhaustive()
+    }
+}
+
+impl ServerCertVerifier for PinVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let building = Building {
+            end_entity,
+            intermediates,
+            anchors: &self.anchors,
+            name: server_name,
+            at: now,
+            required: &self.required,
+            algorithms: self.algorithms.all,
+        };
+        let path = building.verify().map_err(VerifyError::into_rustls)?;
+        self.remember(end_entity, path);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// A chain to verify outside a handshake.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainRequest<'a> {
+    /// The end entity first, then what the server sent, in its order.
+    pub chain: &'a [CertificateDer<'a>],
+    /// Where a path may end.
+    pub anchors: &'a Anchors,
+    /// The name that the end entity must hold.
+    pub host: &'a Host,
+    /// When.
+    pub at: UnixTime,
+    /// Pins of which the path must hold one; none pins nothing.
+    pub pins: &'a [Pin],
+}
+
+/// A chain that was accepted.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The path.
+    pub path: VerifiedPath,
+    /// The first pin on it that was asked for.
+    pub matched: Option<Pin>,
+}
+
+/// Verifies a chain by the code path of the handshake, without the proof that the server holds the key.
+///
+/// # Errors
+/// [`VerifyError`]: the path's fault before the name's, the name's before the pins'. A path that only the pins refuse is
+/// [`VerifyError::BadPin`], whatever became of other candidates.
+pub fn verify_chain(request: &ChainRequest<'_>) -> Result<Verified, VerifyError> {
+    let Some((end_entity, intermediates)) = request.chain.split_first() else {
+        return Err(VerifyError::BadEncoding("the chain is empty".into()));
+    };
+    let pins = (!request.pins.is_empty()).then(|| Arc::new(EffectivePins::bare(request.host, request.pins)));
+    let required: Vec<_> = pins.into_iter().collect();
+    let building = Building {
+        end_entity,
+        intermediates,
+        anchors: request.anchors,
+        name: &request.host.server_name(),
+        at: request.at,
+        required: &required,
+        algorithms: rustls::crypto::ring::default_provider().signature_verification_algorithms.all,
+    };
+    let path = building.verify()?;
+    let matched = required.first().and_then(|pins| pins.judge(&path));
+    Ok(Verified { path, matched })
+}
+
+/// One path building.
+struct Building<'a> {
+    end_entity: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    anchors: &'a Anchors,
+    name: &'a ServerName<'a>,
+    at: UnixTime,
+    required: &'a [Arc<EffectivePins>],
+    algorithms: &'a [&'a dyn rustls_pki_types::SignatureVerificationAlgorithm],
+}
+
+impl Building<'_> {
+    fn verify(&self) -> Result<VerifiedPath, VerifyError> {
+        let end_entity = EndEntityCert::try_from(self.end_entity).map_err(|error| refusal(&error))?;
+        let unpinned: RefCell<Option<(VerifiedPath, usize)>> = RefCell::new(None);
+        let expired: Cell<Option<i64>> = Cell::new(None);
+        let accept = |candidate: &webpki::VerifiedPath<'_>| {
+            let anchor = self.anchors.facts_of(candidate.anchor());
+            if let Some(anchor) = anchor.filter(|anchor| anchor.is_outside_validity(self.at)) {
+                expired.set(anchor.validity.map(|(_, to)| to));
+                return Err(webpki::Error::UnknownIssuer); // to go on with: `expired` tells what was wrong
+            }
+            if self.required.is_empty() {
+                return Ok(());
+            }
+            let path = self.path(candidate);
+            match self.required.iter().position(|pins| pins.judge(&path).is_none()) {
+                None => Ok(()),
+                Some(missing) => {
+                    unpinned.borrow_mut().get_or_insert((path, missing));
+                    Err(webpki::Error::UnknownIssuer) // to go on with: `unpinned` tells what was wrong
+                }
+            }
+        };
+        let looks = !self.required.is_empty() || self.anchors.some_expire();
+        let built = end_entity.verify_for_usage(
+            self.algorithms,
+            self.anchors.trusted(),
+            self.intermediates,
+            self.at,
+            KeyUsage::server_auth(),
+            None,
+            if looks { Some(&accept) } else { None },
+        );
+        match built {
+            Ok(candidate) => {
+                self.check_name(&end_entity)?;
+                Ok(self.path(&candidate))
+            }
+            Err(error) => {
+                if let Some((path, missing)) = unpinned.take() {
+                    self.check_name(&end_entity)?;
+                    return Err(self.bad_pin(path, missing));
+                }
+                Err(match (error, expired.get()) {
+                    (webpki::Error::UnknownIssuer, Some(not_after)) => VerifyError::Expired { not_after: Some(not_after) },
+                    (error, _) => refusal(&error),
+                })
+            }
+        }
+    }
+
+    fn check_name(&self, end_entity: &EndEntityCert<'_>) -> Result<(), VerifyError> {
+        match end_entity.verify_is_valid_for_subject_name(self.name) {
+            Ok(()) => Ok(()),
+            Err(webpki::Error::CertNotValidForName(context)) => Err(VerifyError::NameMismatch {
+                expected: self.name.to_str().into_owned(),
+                names: context.presented,
+            }),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// The proof, from a path that webpki has verified: this is the only place that makes one.
+    fn path(&self, candidate: &webpki::VerifiedPath<'_>) -> VerifiedPath {
+        let end_entity = candidate.end_entity();
+        let mut pins = vec![Pin::of_spki(&end_entity.subject_public_key_info())];
+        let mut certificates = vec![end_entity.der().into_owned()];
+        for intermediate in candidate.intermediate_certificates() {
+            pins.push(Pin::of_spki(&intermediate.subject_public_key_info()));
+            certificates.push(intermediate.der().into_owned());
+        }
+        let anchor = candidate.anchor();
+        let facts = self.anchors.facts_of(anchor);
+        pins.push(facts.map_or_else(|| Pin::of_spki(&webpki::spki_for_anchor(anchor)), |facts| facts.pin));
+        certificates.extend(facts.and_then(|facts| facts.certificate.cloned()));
+        VerifiedPath::new(pins, certificates, subject_name(anchor))
+    }
+
+    fn bad_pin(&self, path: VerifiedPath, missing: usize) -> VerifyError {
+        let Some(pins) = self.required.get(missing) else {
+            return VerifyError::Invalid("the pins that are missing are unknown".into());
+        };
+        let presented: Vec<CertificateDer<'static>> = std::iter::once(self.end_entity)
+            .chain(self.intermediates)
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        let path = Arc::new(path);
+        VerifyError::BadPin(Box::new(BadPin {
+            host: pins.host().clone(),
+            port: pins.port(),
+            patterns: pins.patterns().iter().map(ToString::to_string).collect(),
+            expected: pins.pins().to_vec(),
+            hint: hint::of(pins, &path, &presented, self.anchors),
+            path,
+            presented,
+        }))
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    digest
+}
+
+/// webpki's own error, in the terms of users.
+fn refusal(error: &webpki::Error) -> VerifyError {
+    use webpki::Error as E;
+    match error {
+        E::CertExpired { not_after, .. } => {
+            VerifyError::Expired { not_after: i64::try_from(not_after.as_secs()).ok() }
+        }
+        E::CertNotValidYet { .. } => VerifyError::NotYetValid,
+        E::CertRevoked => VerifyError::Revoked,
+        E::UnknownIssuer => VerifyError::UnknownIssuer,
+        E::CaUsedAsEndEntity
+        | E::EndEntityUsedAsCa
+        | E::RequiredEkuNotFoundContext(_)
+        | E::EmptyEkuExtension => VerifyError::InvalidPurpose(error.to_string()),
+        E::InvalidSignatureForPublicKey
+        | E::SignatureAlgorithmMismatch
+        | E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => VerifyError::BadSignature(error.to_string()),
+        E::BadDer
+        | E::BadDerTime
+        | E::TrailingData(_)
+        | E::MalformedExtensions
+        | E::ExtensionValueInvalid
+        | E::MalformedDnsIdentifier
+        | E::UnsupportedCertVersion
+        | E::InvalidSerialNumber
+        | E::InvalidCertValidity => VerifyError::BadEncoding(error.to_string()),
+        E::MaximumNameConstraintComparisonsExceeded
+        | E::MaximumPathBuildCallsExceeded
+        | E::MaximumPathDepthExceeded
+        | E::MaximumSignatureChecksExceeded => VerifyError::TooComplex,
+        E::NameConstraintViolation
+        | E::PathLenConstraintViolated
+        | E::MalformedNameConstraint
+        | E::InvalidNetworkMaskConstraint
+        | E::UnsupportedNameType => VerifyError::Constraint(error.to_string()),
+        _ => VerifyError::Invalid(error.to_string()), // webpki's enum is open-ended
+    }
+}
