@@ -1,0 +1,103 @@
+import { channels } from './diagnostics.js'
+import type { BadPinError, BadPinReport } from './errors.js'
+import { Headers } from './headers.js'
+
+/** The request that was refused; credentials are taken out. */
+export interface BadPinRequest {
+  readonly method: string
+  readonly url: string
+  /** The request's own fields; `authorization`, `cookie` and `proxy-authorization` are `[redacted]`. */
+  readonly headers: Headers
+}
+
+/** A request was refused for its pins: the request, and all that the {@link BadPinError} reports. */
+export interface BadPinEvent extends BadPinReport {
+  readonly request: BadPinRequest
+  /** What the request's promise is about to reject with. */
+  readonly error: BadPinError
+  /** True: nothing was sent. */
+  readonly enforced: true
+}
+
+/** Told of a bad pin. An async handler is started and not awaited. */
+export type BadPinHandler = (event: BadPinEvent) => void | Promise<void>
+
+/** Prints `this is the default bad pin handler`. Not set by default: give it as `onBadPin`. */
+export function defaultBadPinHandler(): void {
+  // biome-ignore lint/suspicious/noConsole: printing is what this handler is for
+  console.log('this is the default bad pin handler')
+}
+
+const SECRET = new Set(['authorization', 'cookie', 'proxy-authorization'])
+
+/**
+ * Tells the handler, and whoever subscribed to the channel, of a refused request.
+ *
+ * Never throws: what the handler throws, or rejects with, becomes a warning, since nothing may replace the error.
+ */
+export function tellBadPin(
+  handler: BadPinHandler | null,
+  error: BadPinError,
+  method: string,
+  url: string,
+  headers: readonly string[] | null,
+): void {
+  if (handler === null && !channels.badPin.hasSubscribers) return
+  const {
+    hostname,
+    port,
+    patterns,
+    expectedPins,
+    foundPins,
+    verifiedPath,
+    presentedChain,
+    remoteAddress,
+    hint,
+  } = error
+  const event: BadPinEvent = {
+    request: { method, url: withoutCredentials(url), headers: redacted(headers) },
+    hostname,
+    port,
+    patterns,
+    expectedPins,
+    foundPins,
+    verifiedPath,
+    presentedChain,
+    remoteAddress,
+    hint,
+    error,
+    enforced: true,
+  }
+  channels.badPin.publish(event)
+  if (handler === null) return
+  try {
+    const started: unknown = handler(event)
+    if (typeof started === 'object' && started !== null && 'then' in started) {
+      Promise.resolve(started).catch(warn)
+    }
+  } catch (thrown) {
+    warn(thrown)
+  }
+}
+
+/** `url` without a user name and password, before anyone has parsed it. */
+export function withoutCredentials(url: string): string {
+  return url.includes('@') ? url.replace(/^(\s*[a-z][a-z0-9+.-]*:[/\\]*)[^/\\?#]*@/i, '$1') : url
+}
+
+function redacted(headers: readonly string[] | null): Headers {
+  const list: string[] = []
+  for (let index = 0; headers !== null && index + 1 < headers.length; index += 2) {
+    const name = (headers[index] ?? '').toLowerCase()
+    list.push(name, SECRET.has(name) ? '[redacted]' : (headers[index + 1] ?? ''))
+  }
+  return new Headers(list)
+}
+
+function warn(thrown: unknown): void {
+  const message = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+  process.emitWarning(`the onBadPin handler failed: ${message}`, {
+    type: 'PinfetchWarning',
+    code: 'PINFETCH_HANDLER',
+  })
+}

@@ -1,0 +1,213 @@
+import { type ClientState, type Engine, engine, type ServerPins } from './engine.js'
+import { invalidArgument, PinfetchError } from './errors.js'
+import {
+  FetchAll,
+  type FetchAllOptions,
+  type FetchAllResult,
+  readConcurrency,
+} from './fetch-all.js'
+import { type ClientOptions, readOptions } from './options.js'
+import { encodePolicy, nameOf, type PinsInput, type Policy } from './policy.js'
+import { type RequestInit, type RequestInput, readCall, splitInput } from './request.js'
+import type { Response } from './response.js'
+
+/** How to close a client. */
+export interface CloseOptions {
+  /** Gives up what is in flight instead of waiting for it. @default false */
+  readonly force?: boolean | undefined
+}
+
+/** What putting a new policy in force has done. */
+export interface PolicySwap {
+  /** How many live connections the new policy refused; they are closed. */
+  readonly closedConnections: number
+}
+
+/**
+ * Makes requests, and proves who answers: nothing is sent to, or read from, a pinned host over a connection whose
+ * verified certificate path does not hold one of its pins.
+ *
+ * Clients are cheap (threads and built-in trust anchors are shared) and know nothing of each other: pins, connections
+ * and sessions are each client's own.
+ *
+ * @example
+ * ```ts
+ * import { Client } from 'pinfetch'
+ *
+ * await using client = new Client({ pins: { 'api.example.com': ['sha256/…', 'sha256/…'] } })
+ * const response = await client.get('https://api.example.com/data')
+ * console.log(response.status, await response.json())
+ * ```
+ */
+export class Client {
+  readonly #engine: Engine
+  readonly #state: ClientState
+  readonly #hasDefaultType: boolean
+  #closing: Promise<void> | null = null
+  #isForced = false
+
+  /** Throws a {@link PolicyError} for a bad pin, pattern or option, naming the exact place. */
+  constructor(options?: ClientOptions) {
+    const settings = readOptions(options)
+    this.#engine = engine()
+    this.#state = this.#engine.createClient(settings)
+    this.#hasDefaultType = settings.hasDefaultType
+  }
+
+  /** Requests as the fetch standard's `fetch` does, where it can; redirects are not followed. */
+  fetch(input: RequestInput, init?: RequestInit): Promise<Response> {
+    try {
+      const [url, combined] = splitInput(input, init)
+      return this.#send(null, url, combined)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Requests `url` with a method, header fields, a body. */
+  request(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send(null, url, init)
+  }
+
+  get(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send('GET', url, init)
+  }
+
+  head(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send('HEAD', url, init)
+  }
+
+  post(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send('POST', url, init)
+  }
+
+  put(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send('PUT', url, init)
+  }
+
+  patch(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send('PATCH', url, init)
+  }
+
+  delete(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send('DELETE', url, init)
+  }
+
+  options(url: string | URL, init?: RequestInit): Promise<Response> {
+    return this.#send('OPTIONS', url, init)
+  }
+
+  /**
+   * Requests everything in `inputs`, and gives the results as they finish, errors included.
+   *
+   * `inputs` is pulled only as fast as the results are consumed. Leaving the loop gives up what is in flight.
+   *
+   * @example
+   * ```ts
+   * for await (const { request, response, error } of client.fetchAll(urls, { concurrency: 32 })) {
+   *   if (error) console.error(String(request), error)
+   *   else console.log(String(request), response.status)
+   * }
+   * ```
+   */
+  fetchAll<Input extends RequestInput>(
+    inputs: Iterable<Input> | AsyncIterable<Input>,
+    options?: FetchAllOptions,
+  ): AsyncIterableIterator<FetchAllResult<Input>> & AsyncDisposable {
+    return new FetchAll(
+      (input, resolve, reject) => {
+        try {
+          const [url, init] = splitInput(input)
+          this.#checkOpen()
+          const call = readCall(null, url, init, this.#hasDefaultType)
+          // a REQUEST is answered by a RESPONSE or an ERROR
+          const pending = this.#engine.begin(
+            this.#state,
+            call,
+            (outcome) => resolve(outcome as Response),
+            reject,
+          )
+          return () => this.#engine.cancel(pending, undefined)
+        } catch (error) {
+          reject(error)
+          return () => {}
+        }
+      },
+      inputs,
+      readConcurrency(options),
+    )
+  }
+
+  /**
+   * Replaces the pins. Resolves when the new ones are in force: live connections that they refuse are closed by then,
+   * the others and their requests don't notice.
+   *
+   * Rejects with a {@link PolicyError} for bad pins; the old ones stay in force then.
+   */
+  setPins(pins: PinsInput | Policy): Promise<PolicySwap> {
+    return this.#setPolicy(pins)
+  }
+
+  /** As {@link setPins}, for a policy that was read before. */
+  setPolicy(policy: Policy): Promise<PolicySwap> {
+    return this.#setPolicy(policy)
+  }
+
+  /**
+   * Shakes hands with `authority` (`host[:port]`), sends nothing, and tells the pins of its verified path; with
+   * `presented`, those of whatever it presents, unverified.
+   */
+  async serverPins(
+    authority: string,
+    options?: { readonly presented?: boolean | undefined },
+  ): Promise<ServerPins> {
+    this.#checkOpen()
+    if (typeof authority !== 'string')
+      throw invalidArgument(`the authority is ${nameOf(authority)}: give host[:port]`)
+    return this.#engine.serverPins(this.#state, authority, options?.presented === true)
+  }
+
+  /**
+   * Takes no more requests, and resolves when those in flight are over and every connection is closed.
+   *
+   * With `force`, what is in flight is given up and rejects with `ERR_CLIENT_CLOSED`.
+   */
+  close(options?: CloseOptions): Promise<void> {
+    const force = options?.force === true
+    if (this.#closing === null || (force && !this.#isForced)) {
+      this.#isForced = force
+      this.#closing = this.#engine.close(this.#state, force ? closed() : null)
+    }
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #send(
+    method: string | null,
+    url: string | URL,
+    init: RequestInit | undefined,
+  ): Promise<Response> {
+    try {
+      this.#checkOpen()
+      return this.#engine.request(this.#state, readCall(method, url, init, this.#hasDefaultType))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async #setPolicy(policy: unknown): Promise<PolicySwap> {
+    this.#checkOpen()
+    return { closedConnections: await this.#engine.setPolicy(this.#state, encodePolicy(policy)) }
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== null) throw closed()
+  }
+}
+
+function closed(): PinfetchError {
+  return new PinfetchError('ERR_CLIENT_CLOSED', 'the client is closed')
+}

@@ -1,0 +1,475 @@
+// The JavaScript side of the queues: one call hands over what a tick has asked for, one wake brings what has finished.
+//
+// A request's id is never given twice while anything may still answer it (ids count up through 32 bits), so a late
+// record of a request that was given up can't be taken for another's.
+
+import { setImmediate, setTimeout } from 'node:timers'
+import { tellBadPin, withoutCredentials } from './bad-pin.js'
+import { Connection } from './connection.js'
+import { channels } from './diagnostics.js'
+import { BadPinError, PinfetchError } from './errors.js'
+import { ask } from './lookup.js'
+import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
+import type { Settings } from './options.js'
+import type { Call } from './request.js'
+import { detach, Response } from './response.js'
+import {
+  Completion,
+  type PathCertificate,
+  Reader,
+  readFailure,
+  readServerPins,
+  responseBody,
+  responseBodyIsToken,
+  responseConnection,
+  TIMEOUT_OF_CLIENT,
+  u32At,
+  Writer,
+  writeCancel,
+  writeClose,
+  writeLookupAddresses,
+  writeLookupFailure,
+  writePins,
+  writeRelease,
+  writeRequest,
+  writeSetPolicy,
+} from './wire.js'
+
+/** Submissions are handed over before the tick's end when they have come to this many bytes. */
+const FLUSH_AT = 256 * 1024
+const SUBMISSIONS = 64 * 1024
+/** A response may keep a chunk of this size alive; of a larger one it copies its own part when the batch is over. */
+const SMALL_CHUNK = 8 * 1024
+/** The process may end when nothing has been in flight for so long: one request after the other toggles nothing. */
+const REST_MS = 2
+
+/** What a server showed of its keys. */
+export interface ServerPins {
+  /** Who answered. */
+  readonly remoteAddress: string
+  /** Whether the path is verified; else it is what the server presented, which proves nothing. */
+  readonly verified: boolean
+  /** End entity first. */
+  readonly path: readonly PathCertificate[]
+}
+
+/** What the engine keeps of a client. While it is held, by its client or a request in flight, the engine has one too. */
+export interface ClientState {
+  readonly handle: number
+  readonly settings: Settings
+}
+
+/** What a submission that is answered once can resolve to: a response, a count, pins. */
+type Outcome = Response | number | ServerPins
+
+/** Someone who waits for a record. */
+export class Pending {
+  id = 0
+  readonly state: ClientState
+  /** Empty for what is no request. */
+  readonly method: string
+  readonly url: string
+  readonly headers: readonly string[] | null
+  readonly signal: AbortSignal | null
+  readonly resolve: (outcome: Outcome) => void
+  readonly reject: (reason: unknown) => void
+  readonly #engine: Engine
+
+  constructor(
+    engine: Engine,
+    state: ClientState,
+    call: Call | null,
+    resolve: (outcome: Outcome) => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.#engine = engine
+    this.state = state
+    this.method = call === null ? '' : call.method
+    this.url = call === null ? '' : call.url
+    this.headers = call === null ? null : call.headers
+    this.signal = call === null ? null : call.signal
+    this.resolve = resolve
+    this.reject = reject
+  }
+
+  /** The signal's `abort`: the object itself listens, so that no closure is made. */
+  handleEvent(): void {
+    this.#engine.cancel(this, this.signal?.reason)
+  }
+}
+
+// Promises are made by one executor that leaves its functions here: a closure for each request would cost more.
+let madeResolve: (outcome: Outcome) => void
+let madeReject: (reason: unknown) => void
+function capture(resolve: (outcome: Outcome) => void, reject: (reason: unknown) => void): void {
+  madeResolve = resolve
+  madeReject = reject
+}
+
+/** The engine of this Node environment. */
+export class Engine {
+  readonly #native: NativeEngine
+  readonly #out = new Writer(SUBMISSIONS)
+  #flushScheduled = false
+  /** Who waits, at `id & #mask`. At most half full. */
+  #slots: (Pending | undefined)[] = new Array(256)
+  #mask = 255
+  #nextId = 1
+  #inFlight = 0
+  #referenced = false
+  #resting = false
+  readonly #rest: NodeJS.Timeout
+  readonly #connections = new Map<number, Connection>()
+  #lastNumber = -1
+  #last: Connection | undefined
+  /** Responses of the batch under way that lie in a large chunk. */
+  #batch: Response[] = []
+  readonly #lookups = new Map<number, WeakRef<ClientState>>()
+  readonly #released = new FinalizationRegistry<number>((handle) => {
+    this.#lookups.delete(handle)
+    writeRelease(this.#out, handle)
+    this.#schedule()
+  })
+
+  constructor() {
+    this.#native = startEngine(() => this.#drain())
+    this.#rest = setTimeout(() => {
+      this.#resting = false
+      if (this.#inFlight === 0 && this.#referenced) {
+        this.#referenced = false
+        this.#native.unref()
+      }
+    }, REST_MS).unref()
+  }
+
+  /** Makes a client. Throws a PolicyError for settings that contradict each other or cannot be read. */
+  createClient(settings: Settings): ClientState {
+    const state = { handle: answer(this.#native.createClient(settings.config)).u32(), settings }
+    this.#released.register(state, state.handle, state)
+    if (settings.lookup !== null) this.#lookups.set(state.handle, new WeakRef(state))
+    return state
+  }
+
+  /** Submits a request. */
+  request(state: ClientState, call: Call): Promise<Response> {
+    const promise = new Promise(capture)
+    this.begin(state, call, madeResolve, madeReject)
+    return promise as Promise<Response> // a REQUEST is answered by a RESPONSE or an ERROR
+  }
+
+  /** Submits a request whose outcome goes to `resolve` or `reject`. */
+  begin(
+    state: ClientState,
+    call: Call,
+    resolve: (outcome: Outcome) => void,
+    reject: (reason: unknown) => void,
+  ): Pending {
+    const pending = new Pending(this, state, call, resolve, reject)
+    const { signal } = pending
+    if (signal?.aborted) {
+      reject(signal.reason)
+      return pending
+    }
+    const id = this.#enter(pending)
+    signal?.addEventListener('abort', pending)
+    const timeout = call.timeout ?? TIMEOUT_OF_CLIENT
+    writeRequest(
+      this.#out,
+      id,
+      state.handle,
+      call.method,
+      timeout,
+      call.url,
+      call.headers,
+      call.body,
+    )
+    this.#schedule()
+    if (channels.requestCreate.hasSubscribers)
+      channels.requestCreate.publish({ request: factsOf(pending) })
+    return pending
+  }
+
+  /** Gives a request up, unless it is over: it rejects with `reason`, and the engine drops it. */
+  cancel(pending: Pending, reason: unknown): void {
+    if (this.#take(pending.id) !== pending) return
+    writeCancel(this.#out, pending.id)
+    this.#schedule()
+    this.#fail(pending, reason)
+  }
+
+  /** Puts a policy (encoded) in force; resolves to how many connections it has closed. */
+  setPolicy(state: ClientState, policy: Uint8Array): Promise<number> {
+    const promise = this.#task(state, (id) => writeSetPolicy(this.#out, id, state.handle, policy))
+    return promise as Promise<number> // a SET_POLICY is answered by a DONE or an ERROR
+  }
+
+  /** Shakes hands with `authority` and tells its keys. */
+  async serverPins(state: ClientState, authority: string, presented: boolean): Promise<ServerPins> {
+    const promise = this.#task(state, (id) =>
+      writePins(this.#out, id, state.handle, authority, presented),
+    )
+    return promise as Promise<ServerPins> // a PINS is answered by a SERVER_PINS or an ERROR
+  }
+
+  /** Ends a client: at once, its requests rejecting with `reason`, or after its requests when there is none. */
+  async close(state: ClientState, reason: unknown): Promise<void> {
+    if (reason !== null) {
+      for (const pending of this.#slots) {
+        if (pending?.state === state && pending.method !== '') this.cancel(pending, reason)
+      }
+    }
+    this.#released.unregister(state)
+    await this.#task(state, (id) => writeClose(this.#out, id, state.handle, reason !== null))
+    this.#lookups.delete(state.handle)
+  }
+
+  #task(state: ClientState, write: (id: number) => void): Promise<Outcome> {
+    const promise = new Promise(capture)
+    write(this.#enter(new Pending(this, state, null, madeResolve, madeReject)))
+    this.#schedule()
+    return promise
+  }
+
+  #enter(pending: Pending): number {
+    if (this.#inFlight * 2 >= this.#slots.length) this.#grow()
+    let id = this.#nextId
+    while (this.#slots[id & this.#mask] !== undefined) id = (id + 1) >>> 0
+    this.#slots[id & this.#mask] = pending
+    this.#nextId = (id + 1) >>> 0
+    pending.id = id
+    if (++this.#inFlight === 1 && !this.#referenced) {
+      this.#referenced = true
+      this.#native.ref()
+    }
+    return id
+  }
+
+  #grow(): void {
+    const size = this.#slots.length * 2
+    const grown: (Pending | undefined)[] = new Array(size)
+    // ids that differ under the old mask differ under the new one
+    for (const pending of this.#slots)
+      if (pending !== undefined) grown[pending.id & (size - 1)] = pending
+    this.#slots = grown
+    this.#mask = size - 1
+  }
+
+  /** Who waits for `id`, who is then off the books; none if it was given up. */
+  #take(id: number): Pending | undefined {
+    const place = id & this.#mask
+    const pending = this.#slots[place]
+    if (pending === undefined || pending.id !== id) return undefined
+    this.#slots[place] = undefined
+    pending.signal?.removeEventListener('abort', pending)
+    if (--this.#inFlight === 0 && !this.#resting) {
+      this.#resting = true
+      this.#rest.refresh()
+    }
+    return pending
+  }
+
+  #schedule(): void {
+    if (this.#out.length >= FLUSH_AT) {
+      this.#flush()
+    } else if (!this.#flushScheduled) {
+      this.#flushScheduled = true
+      process.nextTick(this.#flushTick)
+    }
+  }
+
+  readonly #flushTick = (): void => {
+    this.#flushScheduled = false
+    this.#flush()
+  }
+
+  #flush(): void {
+    const { length } = this.#out
+    if (length === 0) return
+    this.#out.length = 0
+    try {
+      this.#native.submit(this.#out.bytes, length)
+    } catch (cause) {
+      this.#abandon(new PinfetchError('ERR_INTERNAL', 'the engine has ended', { cause }))
+    }
+    if (this.#out.bytes.length > FLUSH_AT * 2) this.#out.bytes = Buffer.allocUnsafeSlow(SUBMISSIONS)
+  }
+
+  /** No record will come any more. */
+  #abandon(error: PinfetchError): void {
+    for (const pending of this.#slots) {
+      if (pending !== undefined && this.#take(pending.id) === pending) this.#fail(pending, error)
+    }
+  }
+
+  #drain(): void {
+    for (let chunk = this.#native.drain(); chunk !== null; chunk = this.#native.drain()) {
+      for (let at = 0; at < chunk.length; ) {
+        const next = at + 4 + u32At(chunk, at)
+        this.#read(chunk, at + 4, next)
+        at = next
+      }
+    }
+  }
+
+  /** Reads the record `chunk[at..end]`. Handlers that it calls may re-enter the engine, which is whole at each. */
+  #read(chunk: Buffer, at: number, end: number): void {
+    const number = u32At(chunk, at + 1)
+    switch (chunk[at]) {
+      case Completion.response:
+        this.#readResponse(number, chunk, at, end)
+        break
+      case Completion.connection:
+        this.#connections.set(number, new Connection(Buffer.from(chunk.subarray(at + 5, end))))
+        break
+      case Completion.gone:
+        this.#connections.delete(number)
+        if (this.#lastNumber === number) {
+          this.#lastNumber = -1
+          this.#last = undefined
+        }
+        break
+      case Completion.error:
+        this.#settle(number, (pending) =>
+          this.#fail(pending, toError(readFailure(new Reader(chunk, at + 5)))),
+        )
+        break
+      case Completion.done:
+        this.#settle(number, (pending) => pending.resolve(u32At(chunk, at + 5)))
+        break
+      case Completion.lookup:
+        this.#lookUp(number, new Reader(chunk, at + 5))
+        break
+      case Completion.serverPins:
+        this.#settle(number, (pending) => {
+          const { remoteAddress, verified, path } = readServerPins(new Reader(chunk, at + 5))
+          pending.resolve({ remoteAddress, verified, path: describePath(path) })
+        })
+        break
+      default: // of a newer engine; nobody here waits for it
+    }
+  }
+
+  #readResponse(id: number, chunk: Buffer, at: number, end: number): void {
+    const pending = this.#take(id)
+    // a body that travels apart is taken even if nobody waits: the engine keeps it until then
+    const apart = responseBodyIsToken(chunk, at)
+      ? this.#native.takeBody(u32At(chunk, responseBody(chunk, at)))
+      : null
+    if (pending === undefined) return
+    const connection = this.#connection(responseConnection(chunk, at))
+    if (connection === undefined) {
+      this.#fail(
+        pending,
+        new PinfetchError(
+          'ERR_INTERNAL',
+          'a response came over an unknown connection: please report',
+        ),
+      )
+      return
+    }
+    const response = new Response(
+      chunk,
+      at,
+      pending.url,
+      pending.method === 'HEAD',
+      connection,
+      apart,
+    )
+    if (chunk.length > SMALL_CHUNK && (end - at) * 2 < chunk.length) {
+      if (this.#batch.length === 0) setImmediate(this.#endBatch)
+      this.#batch.push(response)
+    }
+    if (channels.requestResponse.hasSubscribers) {
+      channels.requestResponse.publish({ request: factsOf(pending), response })
+    }
+    pending.resolve(response)
+  }
+
+  #connection(number: number): Connection | undefined {
+    if (number !== this.#lastNumber) {
+      this.#last = this.#connections.get(number)
+      this.#lastNumber = number
+    }
+    return this.#last
+  }
+
+  readonly #endBatch = (): void => {
+    const batch = this.#batch
+    this.#batch = []
+    for (const response of batch) detach(response)
+  }
+
+  /** Lets whoever waits for `id` have its outcome; one that can't be read is our fault and theirs to know. */
+  #settle(id: number, settle: (pending: Pending) => void): void {
+    const pending = this.#take(id)
+    if (pending === undefined) return
+    try {
+      settle(pending)
+    } catch (cause) {
+      pending.reject(
+        new PinfetchError('ERR_INTERNAL', 'a record cannot be read: please report', { cause }),
+      )
+    }
+  }
+
+  #fail(pending: Pending, error: unknown): void {
+    if (pending.method !== '') {
+      if (error instanceof BadPinError) {
+        tellBadPin(
+          pending.state.settings.onBadPin,
+          error,
+          pending.method,
+          pending.url,
+          pending.headers,
+        )
+      }
+      if (channels.requestError.hasSubscribers)
+        channels.requestError.publish({ request: factsOf(pending), error })
+    }
+    pending.reject(error)
+  }
+
+  #lookUp(lookup: number, record: Reader): void {
+    const lookUp = this.#lookups.get(record.u32())?.deref()?.settings.lookup
+    const hostname = record.str()
+    if (!lookUp) {
+      this.#lookupFailed(lookup, { code: 'ECANCELLED', message: 'the client is gone' })
+      return
+    }
+    ask(
+      lookUp,
+      hostname,
+      (addresses) => {
+        writeLookupAddresses(this.#out, lookup, addresses)
+        this.#schedule()
+      },
+      (error) => this.#lookupFailed(lookup, error),
+    )
+  }
+
+  #lookupFailed(lookup: number, error: unknown): void {
+    const code =
+      typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+    const message =
+      typeof error === 'object' && error !== null && 'message' in error ? error.message : error
+    writeLookupFailure(
+      this.#out,
+      lookup,
+      typeof code === 'string' ? code : 'EAI_FAIL',
+      String(message),
+    )
+    this.#schedule()
+  }
+}
+
+function factsOf(pending: Pending): { method: string; url: string } {
+  return { method: pending.method, url: withoutCredentials(pending.url) }
+}
+
+let ofEnvironment: Engine | undefined
+
+/** The engine of this Node environment, started by its first client. */
+export function engine(): Engine {
+  ofEnvironment ??= new Engine()
+  return ofEnvironment
+}

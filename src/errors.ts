@@ -1,0 +1,389 @@
+import type { Failure, PathCertificate, Phase } from './wire.js'
+
+/** Numbers of records (never reused) and the codes that users see. */
+const CODES = {
+  1: 'ERR_INTERNAL',
+  10: 'ERR_BAD_PIN',
+  11: 'ERR_CERT_EXPIRED',
+  12: 'ERR_CERT_NOT_YET_VALID',
+  13: 'ERR_CERT_NAME_MISMATCH',
+  14: 'ERR_CERT_UNKNOWN_ISSUER',
+  15: 'ERR_CERT_REVOKED',
+  16: 'ERR_CERT_INVALID_PURPOSE',
+  17: 'ERR_CERT_BAD_SIGNATURE',
+  18: 'ERR_CERT_BAD_ENCODING',
+  19: 'ERR_CERT_TOO_COMPLEX',
+  20: 'ERR_CERT_CONSTRAINT',
+  21: 'ERR_CERT_INVALID',
+  30: 'ERR_TLS_HANDSHAKE',
+  31: 'ERR_TLS_ALERT',
+  32: 'ERR_TLS_NO_CERTIFICATE',
+  33: 'ERR_TLS_VERSION',
+  40: 'ERR_DNS',
+  41: 'ERR_CONNECT',
+  42: 'ERR_CONNECTION_CLOSED',
+  43: 'ERR_SOCKET',
+  50: 'ERR_TIMEOUT',
+  51: 'ABORT_ERR',
+  52: 'ERR_CLIENT_CLOSED',
+  60: 'ERR_HTTP_PROTOCOL',
+  61: 'ERR_HTTP_BODY_TOO_LARGE',
+  62: 'ERR_HTTP2',
+  70: 'ERR_POLICY_INVALID_PIN',
+  71: 'ERR_POLICY_INVALID_HOST',
+  72: 'ERR_POLICY_DUPLICATE_HOST',
+  73: 'ERR_POLICY_EMPTY_PIN_SET',
+  74: 'ERR_POLICY_PUBLIC_SUFFIX',
+  75: 'ERR_POLICY_UNPINNED',
+  76: 'ERR_POLICY_PLAINTEXT',
+  77: 'ERR_POLICY_INSECURE',
+  78: 'ERR_POLICY_INVALID_OPTION',
+  79: 'ERR_POLICY_INVALID_CA',
+  80: 'ERR_POLICY_INVALID_EXCLUDE',
+  90: 'ERR_INVALID_URL',
+  91: 'ERR_INVALID_ARGUMENT',
+} as const
+
+/** Every code that an error of pinfetch can have: the contract, where messages are not. */
+export type ErrorCode = (typeof CODES)[keyof typeof CODES]
+
+/** Every code with its number in records. */
+export const errorCodes: readonly (readonly [number: number, code: ErrorCode])[] = Object.entries(
+  CODES,
+).map(([number, code]) => [Number(number), code])
+
+const brands = new WeakMap<object, symbol>()
+
+/**
+ * Marks a class's instances by a registered symbol, so that `instanceof` holds between two installed versions too.
+ *
+ * The name stands on the prototype and not in a field: logs and copies of an error show its facts only.
+ */
+function brand(of: { readonly prototype: Error }, name: string): void {
+  const symbol = Symbol.for(`pinfetch.${name}`)
+  brands.set(of, symbol)
+  for (const [key, value] of [
+    ['name', name],
+    [symbol, true],
+  ] as const) {
+    Object.defineProperty(of.prototype, key, {
+      value,
+      configurable: true,
+      enumerable: false,
+      writable: true,
+    })
+  }
+}
+
+function isBranded(of: object, value: unknown): boolean {
+  const symbol = brands.get(of)
+  // a class that a user derived is not ours to mark
+  if (symbol === undefined) return Function.prototype[Symbol.hasInstance].call(of, value)
+  return typeof value === 'object' && value !== null && Reflect.get(value, symbol) === true
+}
+
+/** What every error of pinfetch that is not the caller's mistake of type derives from; by itself, our own fault. */
+export class PinfetchError extends Error {
+  static {
+    brand(PinfetchError, 'PinfetchError')
+  }
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: inherited, and asked for whichever class stands there
+    return isBranded(this, value)
+  }
+  /** What went wrong, for programs. */
+  readonly code: ErrorCode
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** What a {@link BadPinError} reports. */
+export interface BadPinReport {
+  /** The host that was asked for, in canonical form. */
+  readonly hostname: string
+  /** Its port. */
+  readonly port: number
+  /** The host patterns of the policy that matched. */
+  readonly patterns: readonly string[]
+  /** The pins in force for the host: `sha256/` + base64. */
+  readonly expectedPins: readonly string[]
+  /** Pins of the verified path, end entity first, trust anchor last: `sha256/` + base64. Never empty. */
+  readonly foundPins: readonly string[]
+  /** The verified path, end entity first, trust anchor last. */
+  readonly verifiedPath: readonly PathCertificate[]
+  /** What the server sent (DER, its order): untrusted, shown and never matched. */
+  readonly presentedChain: readonly Buffer[]
+  /** Who answered: `1.2.3.4:443`, `[::1]:443`. */
+  readonly remoteAddress: string
+  /** What probably happened and how to see it, for people: never a decision. */
+  readonly hint: string
+}
+
+/**
+ * No key of the verified path is pinned: someone else answers, or the pins are out of date.
+ *
+ * Final: no request byte was sent, the connection is closed, and a retry gives the same answer.
+ */
+export class BadPinError extends PinfetchError implements BadPinReport {
+  static {
+    brand(BadPinError, 'BadPinError')
+  }
+  declare readonly code: 'ERR_BAD_PIN'
+  readonly hostname: string
+  readonly port: number
+  readonly patterns: readonly string[]
+  readonly expectedPins: readonly string[]
+  readonly foundPins: readonly string[]
+  readonly verifiedPath: readonly PathCertificate[]
+  readonly presentedChain: readonly Buffer[]
+  readonly remoteAddress: string
+  readonly hint: string
+  constructor(report: BadPinReport) {
+    super(
+      'ERR_BAD_PIN',
+      `bad ssl pin detected, found pins: [${report.foundPins.map(withoutPrefix).join(' ')}]`,
+    )
+    this.hostname = report.hostname
+    this.port = report.port
+    this.patterns = report.patterns
+    this.expectedPins = report.expectedPins
+    this.foundPins = report.foundPins
+    this.verifiedPath = report.verifiedPath
+    this.presentedChain = report.presentedChain
+    this.remoteAddress = report.remoteAddress
+    this.hint = report.hint
+  }
+}
+
+/** The server's certificate does not verify, whatever the pins. No request byte was sent. */
+export class CertificateError extends PinfetchError {
+  static {
+    brand(CertificateError, 'CertificateError')
+  }
+  /** The host that was asked for. */
+  readonly hostname: string | undefined
+  /** Who answered. */
+  readonly remoteAddress: string | undefined
+  /** `ERR_CERT_NAME_MISMATCH`: the names that the certificate is for. */
+  readonly names: readonly string[] | undefined
+  /** `ERR_CERT_EXPIRED`: when it ended. */
+  readonly notAfter: Date | undefined
+  constructor(code: ErrorCode, failure: Failure) {
+    super(code, failure.message, causeOf(failure))
+    this.hostname = failure.hostname
+    this.remoteAddress = failure.remoteAddress
+    this.names = failure.names
+    this.notAfter = failure.notAfter
+  }
+}
+
+/** The handshake failed for another reason than the certificate. */
+export class TlsError extends PinfetchError {
+  static {
+    brand(TlsError, 'TlsError')
+  }
+  /** The host that was asked for. */
+  readonly hostname: string | undefined
+  /** Who answered. */
+  readonly remoteAddress: string | undefined
+  /** The alert that the peer sent (RFC 8446 §6), if it did. */
+  readonly alert: string | undefined
+  constructor(code: ErrorCode, failure: Failure) {
+    super(code, failure.message, causeOf(failure))
+    this.hostname = failure.hostname
+    this.remoteAddress = failure.remoteAddress
+    this.alert = failure.alert
+  }
+}
+
+/** The host's name has no address. */
+export class DnsError extends PinfetchError {
+  static {
+    brand(DnsError, 'DnsError')
+  }
+  /** The name that was looked up. */
+  readonly hostname: string | undefined
+  /** The resolver's code, such as `ENOTFOUND`. */
+  readonly systemCode: string | undefined
+  constructor(code: ErrorCode, failure: Failure) {
+    super(code, failure.message, causeOf(failure))
+    this.hostname = failure.hostname
+    this.systemCode = failure.systemCode
+  }
+}
+
+/** No connection was made, or it ended before the response was whole. */
+export class ConnectError extends PinfetchError {
+  static {
+    brand(ConnectError, 'ConnectError')
+  }
+  /** The host that was asked for. */
+  readonly hostname: string | undefined
+  /** The address that was tried last, if one was. */
+  readonly remoteAddress: string | undefined
+  /** The system's code, such as `ECONNREFUSED`, if it was the system that failed. */
+  readonly systemCode: string | undefined
+  constructor(code: ErrorCode, failure: Failure) {
+    super(code, failure.message, causeOf(failure))
+    this.hostname = failure.hostname
+    this.remoteAddress = failure.remoteAddress
+    this.systemCode = failure.systemCode
+  }
+}
+
+/** The request outlasted its time limit. */
+export class TimeoutError extends PinfetchError {
+  static {
+    brand(TimeoutError, 'TimeoutError')
+  }
+  /** What was under way. */
+  readonly phase: Phase
+  /** The limit in force for the request, in milliseconds. */
+  readonly limit: number
+  constructor(code: ErrorCode, failure: Failure) {
+    super(code, failure.message, causeOf(failure))
+    this.phase = failure.phase ?? 'total'
+    this.limit = failure.limit ?? 0
+  }
+}
+
+/** The request was given up by its caller, without a reason of the caller's own. */
+export class AbortError extends PinfetchError {
+  static {
+    brand(AbortError, 'AbortError')
+  }
+  constructor(message: string, options?: ErrorOptions) {
+    super('ABORT_ERR', message, options)
+  }
+}
+
+/** The peer broke the rules of HTTP, or its response passes a limit. */
+export class ProtocolError extends PinfetchError {
+  static {
+    brand(ProtocolError, 'ProtocolError')
+  }
+  /** The host that answered. */
+  readonly hostname: string | undefined
+  /** `ERR_HTTP_BODY_TOO_LARGE`: the limit in force, in bytes. */
+  readonly limit: number | undefined
+  constructor(code: ErrorCode, failure: Failure) {
+    super(code, failure.message, causeOf(failure))
+    this.hostname = failure.hostname
+    this.limit = failure.limit
+  }
+}
+
+/** Where in a policy or in options something is wrong. */
+export interface PolicyPlace {
+  /** The option's name. */
+  readonly option?: string | undefined
+  /** The host pattern, as it was written. */
+  readonly pattern?: string | undefined
+  /** Which of the pattern's pins, from 0. */
+  readonly index?: number | undefined
+  /** What was given there. */
+  readonly input?: string | undefined
+  /** `ERR_POLICY_UNPINNED`, `ERR_POLICY_PLAINTEXT`: the host. */
+  readonly hostname?: string | undefined
+  /** `ERR_POLICY_UNPINNED`, `ERR_POLICY_PLAINTEXT`: the port. */
+  readonly port?: number | undefined
+}
+
+/** A pin, a host pattern or an option is wrong, or the policy forbids the request. Nothing was sent. */
+export class PolicyError extends PinfetchError implements PolicyPlace {
+  static {
+    brand(PolicyError, 'PolicyError')
+  }
+  readonly option: string | undefined
+  readonly pattern: string | undefined
+  readonly index: number | undefined
+  readonly input: string | undefined
+  readonly hostname: string | undefined
+  readonly port: number | undefined
+  constructor(code: ErrorCode, message: string, place: PolicyPlace = {}, options?: ErrorOptions) {
+    super(code, message, options)
+    this.option = place.option
+    this.pattern = place.pattern
+    this.index = place.index
+    this.input = place.input
+    this.hostname = place.hostname
+    this.port = place.port
+  }
+}
+
+/** A TypeError with a code: the caller gave a value that cannot be sent. */
+export function invalidArgument(
+  message: string,
+  code: 'ERR_INVALID_ARGUMENT' | 'ERR_INVALID_URL' = 'ERR_INVALID_ARGUMENT',
+): TypeError & { readonly code: ErrorCode } {
+  return Object.assign(new TypeError(message), { code })
+}
+
+/** The option `option` is wrong. */
+export function invalidOption(option: string, message: string): PolicyError {
+  return new PolicyError('ERR_POLICY_INVALID_OPTION', message, { option })
+}
+
+/** The code of a record's number; of a number that this version does not know, our own fault's. */
+export function codeOf(number: number): ErrorCode {
+  return number in CODES ? CODES[number as keyof typeof CODES] : 'ERR_INTERNAL' // `in` has just said that it is a key
+}
+
+/** Makes the error that a record tells of; `verifiedPath` is its path block, described. */
+export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate[]): Error {
+  const code = codeOf(failure.code)
+  switch (Math.trunc(failure.code / 10)) {
+    case 1:
+    case 2:
+      if (code !== 'ERR_BAD_PIN') return new CertificateError(code, failure)
+      return new BadPinError({
+        hostname: failure.hostname ?? '',
+        port: failure.port ?? 0,
+        patterns: failure.patterns ?? [],
+        expectedPins: failure.expectedPins ?? [],
+        foundPins: failure.foundPins ?? [],
+        verifiedPath,
+        presentedChain: failure.presentedChain ?? [],
+        remoteAddress: failure.remoteAddress ?? '',
+        hint: failure.hint ?? '',
+      })
+    case 3:
+      return new TlsError(code, failure)
+    case 4:
+      return code === 'ERR_DNS' ? new DnsError(code, failure) : new ConnectError(code, failure)
+    case 5:
+      if (code === 'ERR_TIMEOUT') return new TimeoutError(code, failure)
+      if (code === 'ABORT_ERR') return new AbortError(failure.message, causeOf(failure))
+      return new PinfetchError(code, failure.message, causeOf(failure))
+    case 6:
+      return new ProtocolError(code, failure)
+    case 7:
+    case 8:
+      return new PolicyError(code, failure.message, failure, causeOf(failure))
+    case 9: {
+      const error = invalidArgument(
+        failure.message,
+        code === 'ERR_INVALID_URL' ? code : 'ERR_INVALID_ARGUMENT',
+      )
+      return failure.url === undefined ? error : Object.assign(error, { input: failure.url })
+    }
+    default:
+      return new PinfetchError(code, failure.message, causeOf(failure))
+  }
+}
+
+/** What the layer below said, as an error of its own with the system's code. */
+function causeOf(failure: Failure): ErrorOptions | undefined {
+  if (failure.cause === undefined) return undefined
+  const cause = new Error(failure.cause)
+  return {
+    cause:
+      failure.systemCode === undefined ? cause : Object.assign(cause, { code: failure.systemCode }),
+  }
+}
+
+function withoutPrefix(pin: string): string {
+  return pin.slice('sha256/'.length)
+}

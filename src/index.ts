@@ -1,0 +1,39 @@
+export type { BadPinEvent, BadPinHandler, BadPinRequest } from './bad-pin.js'
+export { defaultBadPinHandler } from './bad-pin.js'
+export type { BodyInit } from './body.js'
+export type { CloseOptions, PolicySwap } from './client.js'
+export { Client } from './client.js'
+export type { TlsFacts } from './connection.js'
+export type {
+  BadPinMessage,
+  RequestCreateMessage,
+  RequestErrorMessage,
+  RequestFacts,
+  RequestResponseMessage,
+} from './diagnostics.js'
+export type { ServerPins } from './engine.js'
+export type { BadPinReport, ErrorCode, PolicyPlace } from './errors.js'
+export {
+  AbortError,
+  BadPinError,
+  CertificateError,
+  ConnectError,
+  DnsError,
+  PinfetchError,
+  PolicyError,
+  ProtocolError,
+  TimeoutError,
+  TlsError,
+} from './errors.js'
+export type { FetchAllOptions, FetchAllResult } from './fetch-all.js'
+export { Headers } from './headers.js'
+export type { LookupFunction } from './lookup.js'
+export { describeInputs, versions } from './native.js'
+export type { AnchorsInput, ClientOptions, LookupMap } from './options.js'
+export type { PinInput, PinSetInput, PinsInForce, PinsInput } from './policy.js'
+export { Policy, policyLookup } from './policy.js'
+export type { HeadersInit, RequestInit, RequestInput, RequestLike } from './request.js'
+export { Response } from './response.js'
+export type { VerifyChainRequest, VerifyChainResult } from './verify.js'
+export { verifyChain } from './verify.js'
+export type { DescribedInput, PathCertificate, Phase, Role } from './wire.js'

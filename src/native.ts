@@ -1,0 +1,135 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { errorOf, PinfetchError } from './errors.js'
+import {
+  type DescribedInput,
+  type Failure,
+  type PathCertificate,
+  Reader,
+  readDescribedInputs,
+  readDescribedPath,
+  readFailure,
+} from './wire.js'
+
+/** The engine of a Node environment, as the addon offers it. Records go in and out; see `wire.ts`. */
+export interface NativeEngine {
+  /** Makes a client from its configuration; answers with a Reply. */
+  createClient(config: Uint8Array): Buffer
+  /** Takes the records in `submissions[..length]`; the buffer is the caller's again on return. */
+  submit(submissions: Uint8Array, length: number): void
+  /** The oldest records that were not taken yet; null when there are none. */
+  drain(): Buffer | null
+  /** The large body behind a token, once. */
+  takeBody(token: number): Buffer
+  /** Keeps the process alive. */
+  ref(): void
+  /** Lets the process end. */
+  unref(): void
+  /** Ends every request and connection, and the threads. */
+  shutdown(): void
+}
+
+interface Addon {
+  Engine: new (wake: () => void) => NativeEngine
+  verifyChain(request: Uint8Array): Buffer
+  policyLookup(policy: Uint8Array, authority: string): Buffer
+  describePath(path: Uint8Array): Buffer
+  describeInputs(file: Uint8Array, name: string): Buffer
+  versions(): string
+}
+
+let loaded: Addon | undefined
+
+function addon(): Addon {
+  loaded ??= load()
+  return loaded
+}
+
+function load(): Addon {
+  try {
+    return loader()
+  } catch (cause) {
+    const platform = platformName()
+    throw new PinfetchError(
+      'ERR_INTERNAL',
+      `pinfetch has no working binary for ${platform}: tried native.cjs and the package @pinfetch/native-${platform}. ` +
+        'Install again on the platform that runs it, without --omit=optional.',
+      { cause },
+    )
+  }
+}
+
+/** Runs the generated loader, which lies in the package's root: one folder above the source, or two above the bundle. */
+function loader(): Addon {
+  // the bundle is CommonJS and knows its file name; the source, run as a module by tests, has its URL instead
+  const file = typeof __filename === 'string' ? __filename : fileURLToPath(import.meta.url)
+  const above = join(dirname(file), '..')
+  const near = join(above, 'native.cjs')
+  return createRequire(file)(existsSync(near) ? near : join(above, '..', 'native.cjs'))
+}
+
+/** As platform packages are called: `linux-x64-gnu`. */
+function platformName(): string {
+  const { platform, arch } = process
+  if (platform === 'win32') return `win32-${arch}-msvc`
+  if (platform !== 'linux') return `${platform}-${arch}`
+  return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}`
+}
+
+function isMusl(): boolean {
+  // Node reports the C library's version where it is glibc
+  const report: unknown = process.report?.getReport()
+  const header: unknown =
+    typeof report === 'object' && report !== null ? Reflect.get(report, 'header') : undefined
+  return (
+    typeof header === 'object' && header !== null && !Reflect.get(header, 'glibcVersionRuntime')
+  )
+}
+
+/** Starts an engine; `wake` is called when completions are waiting, once a batch. */
+export function startEngine(wake: () => void): NativeEngine {
+  return new (addon().Engine)(wake)
+}
+
+/** The payload of a Reply; throws the error that it tells instead. */
+export function answer(reply: Buffer): Reader {
+  const record = new Reader(reply)
+  if (record.u8() !== 0) throw toError(readFailure(record))
+  return record
+}
+
+/** The error that a record tells of, its verified path described. */
+export function toError(failure: Failure): Error {
+  return errorOf(failure, failure.foundPath === undefined ? [] : describePath(failure.foundPath))
+}
+
+/** What the certificates of a path block say of themselves. */
+export function describePath(path: Uint8Array): PathCertificate[] {
+  return readDescribedPath(addon().describePath(path))
+}
+
+/** The keys that a file holds: certificates, public keys, private keys, certificate requests (PEM or DER). */
+export function describeInputs(file: Uint8Array, name: string): DescribedInput[] {
+  return readDescribedInputs(answer(addon().describeInputs(file, name)))
+}
+
+/** A verdict on an encoded chain: a Reply, unopened. */
+export function verifyChainRecord(request: Uint8Array): Buffer {
+  return addon().verifyChain(request)
+}
+
+/** The patterns and pins in force for `authority` under an encoded policy. */
+export function lookUpPolicy(
+  policy: Uint8Array,
+  authority: string,
+): { patterns: string[]; pins: string[] } {
+  const record = answer(addon().policyLookup(policy, authority))
+  return { patterns: record.strs(), pins: record.pins() }
+}
+
+/** The versions of what decides about trust, for people. */
+export function versions(): Record<string, string> {
+  return JSON.parse(addon().versions())
+}

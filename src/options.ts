@@ -1,0 +1,351 @@
+import type { BadPinHandler } from './bad-pin.js'
+import { invalidOption, PolicyError } from './errors.js'
+import type { LookupFunction } from './lookup.js'
+import { nameOf, type PinsInput, type Policy, writePolicy } from './policy.js'
+import { type HeadersInit, hasField, readHeaders, readTimeout } from './request.js'
+import { Writer } from './wire.js'
+
+/** Trust anchors: certificates in PEM (one or many in a text) or DER. */
+export type AnchorsInput = string | Uint8Array | readonly (string | Uint8Array)[]
+
+/** Addresses by host name. */
+export type LookupMap =
+  | { readonly [hostname: string]: string | readonly string[] }
+  | ReadonlyMap<string, string | readonly string[]>
+
+/** What a client can be told. Unknown and misspelt options are errors. */
+export interface ClientOptions {
+  /** Which keys each host may have. Leave it out for a client without pins: `undefined` is refused. @default {} */
+  readonly pins?: PinsInput | Policy
+  /**
+   * Told of each request that is refused for its pins, before its promise rejects. It cannot let the request through;
+   * what it throws, or rejects with, becomes a process warning.
+   *
+   * @default null
+   */
+  readonly onBadPin?: BadPinHandler | null | undefined
+  /** What becomes of requests to hosts without pins. @default 'allow' */
+  readonly unpinned?: 'allow' | 'refuse' | undefined
+  /** The trust anchors, instead of the built-in ones (Mozilla's). @default the built-in ones */
+  readonly ca?: AnchorsInput
+  /** Trust anchors besides the others. @default [] */
+  readonly extraCa?: AnchorsInput | undefined
+  /** Whether the system's trust anchors count too. @default false */
+  readonly systemCa?: boolean | undefined
+  /**
+   * Accepts any certificate of any server: whoever is on the way reads and changes everything. Refused together with
+   * pins. For a server of your own, give its certificate as `ca` instead.
+   *
+   * @default false
+   */
+  readonly insecureSkipVerify?: boolean | undefined
+  /** The name that is asked for in TLS and looked for in certificates; pins of both it and the URL's host hold. */
+  readonly serverName?: string | undefined
+  /** Whether HTTP/2 is offered. @default true */
+  readonly http2?: boolean | undefined
+  /** How many connections a host may have. @default 128 */
+  readonly connections?: number | undefined
+  /** Milliseconds for a whole request, body included; 0 for no limit. @default 30000 */
+  readonly timeout?: number | undefined
+  /** The largest response body, in bytes. @default 536870912 */
+  readonly maxResponseBytes?: number | undefined
+  /** Milliseconds until an idle connection is closed. @default 60000 */
+  readonly idleTimeout?: number | undefined
+  /** Header fields of every request that does not name them itself. @default {} */
+  readonly headers?: HeadersInit | undefined
+  /**
+   * Where hosts are: a map of host to address or addresses, for some hosts; or a function as Node's `dns.lookup`, for
+   * all. Names in TLS, pins and `host` stay what they are.
+   *
+   * @default the system's resolver
+   */
+  readonly lookup?: LookupMap | LookupFunction | undefined
+  /** The oldest TLS version to accept. @default 'TLSv1.2' */
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+}
+
+/** The defaults of the options that have a value by default. */
+export const DEFAULTS = {
+  unpinned: 'allow',
+  systemCa: false,
+  insecureSkipVerify: false,
+  http2: true,
+  connections: 128,
+  timeout: 30_000,
+  maxResponseBytes: 512 * 1024 * 1024,
+  idleTimeout: 60_000,
+  minVersion: 'TLSv1.2',
+} as const
+
+const NAMES = [
+  'pins',
+  'onBadPin',
+  'unpinned',
+  'ca',
+  'extraCa',
+  'systemCa',
+  'insecureSkipVerify',
+  'serverName',
+  'http2',
+  'connections',
+  'timeout',
+  'maxResponseBytes',
+  'idleTimeout',
+  'headers',
+  'lookup',
+  'minVersion',
+] as const satisfies readonly (keyof ClientOptions)[]
+
+/** Spellings of other programs, which no nearest name would lead from. */
+const ELSEWHERE: Readonly<Record<string, keyof ClientOptions>> = {
+  rejectUnauthorized: 'insecureSkipVerify',
+  servername: 'serverName',
+  allowH2: 'http2',
+  maxConnections: 'connections',
+  keepAliveTimeout: 'idleTimeout',
+  pinnedCertificates: 'pins',
+  certificatePinning: 'pins',
+}
+
+const LOOKUP_SYSTEM = 0
+const LOOKUP_MAP = 1
+const LOOKUP_FUNCTION = 2
+
+const TLS_VERSIONS = { 'TLSv1.2': 12, 'TLSv1.3': 13 } as const
+const LARGEST_U32 = 0xffff_ffff
+
+/** Options, checked and copied. */
+export interface Settings {
+  /** The engine's record of them. */
+  readonly config: Uint8Array
+  readonly onBadPin: BadPinHandler | null
+  readonly lookup: LookupFunction | null
+  /** Whether the default headers name a content type. */
+  readonly hasDefaultType: boolean
+}
+
+/** Reads each option once; throws a {@link PolicyError} that names what is wrong. */
+export function readOptions(options: unknown): Settings {
+  const given = readGiven(options)
+  const out = new Writer(256)
+  if (given.has('pins')) writePolicy(out, given.get('pins'))
+  else out.u32(0)
+  out.u8(choice(given, 'unpinned', DEFAULTS.unpinned, { allow: 0, refuse: 1 }))
+  if (given.has('ca')) {
+    out.u8(1)
+    writeAnchors(out, 'ca', given.get('ca'))
+  } else {
+    out.u8(0)
+  }
+  writeAnchors(out, 'extraCa', given.get('extraCa') ?? [])
+  out.flag(flag(given, 'systemCa', DEFAULTS.systemCa))
+  out.flag(flag(given, 'insecureSkipVerify', DEFAULTS.insecureSkipVerify))
+  const serverName = given.get('serverName')
+  if (serverName !== undefined && typeof serverName !== 'string') {
+    throw wrongType('serverName', serverName, 'a host name')
+  }
+  out.flag(serverName !== undefined)
+  if (serverName !== undefined) out.str(serverName)
+  out.flag(flag(given, 'http2', DEFAULTS.http2))
+  out.u32(count(given, 'connections', DEFAULTS.connections, 1, LARGEST_U32))
+  out.u32(milliseconds(given, 'timeout', DEFAULTS.timeout))
+  out.i64(count(given, 'maxResponseBytes', DEFAULTS.maxResponseBytes, 0, Number.MAX_SAFE_INTEGER))
+  out.u32(milliseconds(given, 'idleTimeout', DEFAULTS.idleTimeout))
+  const lookup = writeLookup(out, given.get('lookup'))
+  const headers = defaultHeaders(given.get('headers'))
+  out.u32(headers.length >> 1)
+  for (let index = 0; index < headers.length; index++) out.latin1(headers[index] ?? '')
+  out.u8(choice(given, 'minVersion', DEFAULTS.minVersion, TLS_VERSIONS))
+  const onBadPin = given.get('onBadPin') ?? null
+  if (onBadPin !== null && typeof onBadPin !== 'function')
+    throw wrongType('onBadPin', onBadPin, 'a function or null')
+  return {
+    config: out.written(),
+    onBadPin: onBadPin as BadPinHandler | null, // a function: what it takes can't be asked
+    lookup,
+    hasDefaultType: hasField(headers, 'content-type'),
+  }
+}
+
+function readGiven(options: unknown): Map<keyof ClientOptions, unknown> {
+  const given = new Map<keyof ClientOptions, unknown>()
+  if (options === undefined) return given
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new PolicyError(
+      'ERR_POLICY_INVALID_OPTION',
+      `the options are ${nameOf(options)}: give an object`,
+    )
+  }
+  for (const key of Object.keys(options)) {
+    if (!isName(key)) {
+      const nearest = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : nearestOf(key, NAMES)
+      const mend = nearest === undefined ? '' : `: did you mean ${JSON.stringify(nearest)}?`
+      throw invalidOption(key, `unknown option ${JSON.stringify(key)}${mend}`)
+    }
+    const value: unknown = Reflect.get(options, key)
+    if (value !== undefined) given.set(key, value)
+    else if (key === 'pins' || key === 'ca') {
+      // a lost variable must not quietly make a client without pins, or one that trusts everyone's anchors
+      throw invalidOption(key, `${key} is undefined: leave it out for the default`)
+    }
+  }
+  return given
+}
+
+function isName(key: string): key is keyof ClientOptions {
+  return NAMES.some((name) => name === key)
+}
+
+function wrongType(option: keyof ClientOptions, value: unknown, wanted: string): PolicyError {
+  return invalidOption(option, `${option} is ${nameOf(value)}: give ${wanted}`)
+}
+
+function flag(
+  given: ReadonlyMap<keyof ClientOptions, unknown>,
+  option: keyof ClientOptions,
+  fallback: boolean,
+): boolean {
+  const value = given.get(option) ?? fallback
+  if (typeof value !== 'boolean') throw wrongType(option, value, 'true or false')
+  return value
+}
+
+function choice(
+  given: ReadonlyMap<keyof ClientOptions, unknown>,
+  option: keyof ClientOptions,
+  fallback: string,
+  choices: Readonly<Record<string, number>>,
+): number {
+  const value = given.get(option) ?? fallback
+  if (typeof value !== 'string') throw wrongType(option, value, quoted(choices))
+  const number = Object.hasOwn(choices, value) ? choices[value] : undefined
+  if (number === undefined)
+    throw invalidOption(option, `${option} is ${JSON.stringify(value)}: give ${quoted(choices)}`)
+  return number
+}
+
+function quoted(choices: Readonly<Record<string, number>>): string {
+  return Object.keys(choices)
+    .map((name) => JSON.stringify(name))
+    .join(' or ')
+}
+
+function count(
+  given: ReadonlyMap<keyof ClientOptions, unknown>,
+  option: keyof ClientOptions,
+  fallback: number,
+  least: number,
+  most: number,
+): number {
+  const value = given.get(option) ?? fallback
+  if (typeof value !== 'number') throw wrongType(option, value, 'a number')
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw invalidOption(
+      option,
+      `${option} is ${value}: give a whole number from ${least} to ${most}`,
+    )
+  }
+  return value
+}
+
+function milliseconds(
+  given: ReadonlyMap<keyof ClientOptions, unknown>,
+  option: keyof ClientOptions,
+  fallback: number,
+): number {
+  try {
+    return readTimeout(option, given.get(option) ?? fallback)
+  } catch (cause) {
+    throw asOption(option, cause)
+  }
+}
+
+/** What is a TypeError in a request is a PolicyError in a client's options. */
+function asOption(option: string, cause: unknown): PolicyError {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return new PolicyError('ERR_POLICY_INVALID_OPTION', message, { option }, { cause })
+}
+
+function writeAnchors(out: Writer, option: 'ca' | 'extraCa', value: unknown): void {
+  const blobs = Array.isArray(value) ? value : [value]
+  out.u32(blobs.length)
+  for (const blob of blobs) {
+    if (typeof blob !== 'string' && !(blob instanceof Uint8Array)) {
+      throw wrongType(option, blob, 'certificates in PEM or DER, or a list of them')
+    }
+    out.blob(blob)
+  }
+}
+
+function defaultHeaders(value: unknown): string[] {
+  try {
+    return readHeaders(value) ?? []
+  } catch (cause) {
+    throw asOption('headers', cause)
+  }
+}
+
+function writeLookup(out: Writer, value: unknown): LookupFunction | null {
+  if (value === undefined || typeof value === 'function') {
+    out.u8(value === undefined ? LOOKUP_SYSTEM : LOOKUP_FUNCTION)
+    out.u32(0)
+    return value === undefined ? null : (value as LookupFunction) // a function: what it takes can't be asked
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrongType('lookup', value, 'a map of host to address, or a function')
+  }
+  out.u8(LOOKUP_MAP)
+  const entries: Iterable<[unknown, unknown]> =
+    value instanceof Map
+      ? value
+      : Object.keys(value).map((key) => [key, Reflect.get(value, key)] as [unknown, unknown])
+  const counted = out.openCount()
+  let hosts = 0
+  for (const [host, given] of entries) {
+    const addresses: unknown[] = Array.isArray(given) ? given : [given]
+    if (typeof host !== 'string')
+      throw invalidOption('lookup', `lookup has a host that is ${nameOf(host)}`)
+    out.str(host)
+    out.u32(addresses.length)
+    for (const address of addresses) {
+      if (typeof address !== 'string') {
+        throw invalidOption(
+          'lookup',
+          `lookup[${JSON.stringify(host)}] is ${nameOf(address)}: give an IP address`,
+        )
+      }
+      out.str(address)
+    }
+    hosts += 1
+  }
+  out.closeCount(counted, hosts)
+  return null
+}
+
+/** The name that `text` is nearest to, if it is a misspelling of any: a third of it may be wrong. */
+function nearestOf<Name extends string>(text: string, names: readonly Name[]): Name | undefined {
+  let nearest: Name | undefined
+  let least = Math.max(2, Math.ceil(text.length / 3)) + 1
+  for (const name of names) {
+    const distance = editDistance(text.toLowerCase(), name.toLowerCase())
+    if (distance < least) {
+      least = distance
+      nearest = name
+    }
+  }
+  return nearest
+}
+
+/** Levenshtein's, a row at a time. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= to.length; j++) {
+      const swap = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1)
+      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[to.length] ?? 0
+}

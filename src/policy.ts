@@ -1,0 +1,227 @@
+import { invalidOption, PolicyError } from './errors.js'
+import { lookUpPolicy } from './native.js'
+import { PinSource, Writer } from './wire.js'
+
+/**
+ * One pin: text (`sha256/` + base64; bare base64, `sha256//`, `pin-sha256="…"` and 64 hex digits are read too), or a
+ * certificate or public key (PEM or DER) whose key is hashed.
+ */
+export type PinInput =
+  | string
+  | { readonly certificate: string | Uint8Array }
+  | { readonly publicKey: string | Uint8Array }
+
+/** The pin set of one host pattern: pins, of which any one is enough, or an exclusion from wider patterns. */
+export type PinSetInput =
+  | PinInput
+  | readonly PinInput[]
+  | { readonly pins: PinInput | readonly PinInput[] }
+  | { readonly exclude: true }
+
+/**
+ * Pin sets by host pattern: `api.example.com` (that host), `*.example.com` (exactly one more label: not the apex, not
+ * nested), `**.example.com` (the apex and any depth), each with an optional `:port`.
+ *
+ * Read once, own entries only: what happens to the object later changes nothing.
+ */
+export type PinsInput =
+  | { readonly [pattern: string]: PinSetInput }
+  | Iterable<readonly [pattern: string, pins: PinSetInput]>
+
+/** What is in force for a host. */
+export interface PinsInForce {
+  /** The patterns that match, in canonical form; empty for a host without pins. */
+  readonly patterns: readonly string[]
+  /** Their pins together: `sha256/` + base64. */
+  readonly pins: readonly string[]
+}
+
+/** The bytes of a policy that was read before. */
+export let encodedPolicy: (policy: Policy) => Uint8Array
+
+/** A pin policy: immutable, checked, to be given to many clients. */
+export class Policy {
+  static {
+    encodedPolicy = (policy) => policy.#encoded
+  }
+
+  readonly #encoded: Uint8Array
+
+  /** Reads and checks `pins`; throws a {@link PolicyError} that names host, index and mend. */
+  constructor(pins: PinsInput) {
+    this.#encoded = encodePolicy(pins)
+    this.lookup('localhost') // compiles it: what is wrong is said now
+  }
+
+  /** The patterns and pins in force for `host[:port]` (port 443 by default). Throws a TypeError for a bad host. */
+  lookup(authority: string): PinsInForce {
+    return lookUpPolicy(this.#encoded, authority)
+  }
+}
+
+/**
+ * The patterns and pins in force for `authority` (`host[:port]`, port 443 by default) under `policy`.
+ *
+ * Throws a {@link PolicyError} for a bad policy and a TypeError for a bad host.
+ */
+export function policyLookup(policy: Policy | PinsInput, authority: string): PinsInForce {
+  return lookUpPolicy(encodePolicy(policy), authority)
+}
+
+/** Encodes a policy for the engine, which reads pins and patterns; here only the shape is checked. */
+export function encodePolicy(pins: unknown): Uint8Array {
+  if (pins instanceof Policy) return encodedPolicy(pins)
+  const out = new Writer(1024)
+  writePolicy(out, pins)
+  return out.written()
+}
+
+/** Appends a policy. `pins` is the user's: its own entries are read once each, and nothing that it inherits. */
+export function writePolicy(out: Writer, pins: unknown): void {
+  if (pins instanceof Policy) {
+    const encoded = encodedPolicy(pins)
+    out.reserve(encoded.length)
+    out.bytes.set(encoded, out.length)
+    out.length += encoded.length
+    return
+  }
+  if (typeof pins !== 'object' || pins === null) {
+    throw invalidOption(
+      'pins',
+      `pins is ${nameOf(pins)}: give an object of host patterns and their pins`,
+    )
+  }
+  const count = out.openCount()
+  let sets = 0
+  if (Symbol.iterator in pins && typeof pins[Symbol.iterator] === 'function') {
+    // just seen to be iterable; each entry is checked below
+    for (const entry of pins as Iterable<unknown>) {
+      if (!Array.isArray(entry) || entry.length !== 2 || typeof entry[0] !== 'string') {
+        throw invalidOption(
+          'pins',
+          `entry ${sets} of pins is no pair of a host pattern and its pins`,
+        )
+      }
+      writePinSet(out, entry[0], entry[1])
+      sets += 1
+    }
+  } else {
+    for (const pattern of Object.keys(pins)) {
+      writePinSet(out, pattern, Reflect.get(pins, pattern))
+      sets += 1
+    }
+  }
+  out.closeCount(count, sets)
+}
+
+function writePinSet(out: Writer, pattern: string, value: unknown): void {
+  out.str(pattern)
+  if (isPin(value) || Array.isArray(value)) {
+    out.flag(false)
+    writePins(out, pattern, value)
+    return
+  }
+  const set = readOwn(pattern, value, ['pins', 'exclude'])
+  const exclude = set.get('exclude')
+  if (exclude !== undefined && typeof exclude !== 'boolean') {
+    throw badSet(pattern, `exclude is ${nameOf(exclude)}: give true`)
+  }
+  if (exclude !== true && !set.has('pins'))
+    throw badSet(pattern, 'it has neither pins nor exclude: true')
+  out.flag(exclude === true)
+  writePins(out, pattern, set.get('pins') ?? [])
+}
+
+function writePins(out: Writer, pattern: string, pins: unknown): void {
+  if (!Array.isArray(pins)) {
+    out.u32(1)
+    writePin(out, pins, `pins[${JSON.stringify(pattern)}]`, pattern)
+    return
+  }
+  out.u32(pins.length)
+  for (let index = 0; index < pins.length; index++) {
+    writePin(out, pins[index], `pins[${JSON.stringify(pattern)}][${index}]`, pattern, index)
+  }
+}
+
+/** Appends a pin source. `place` is where it stands, for the error. */
+export function writePin(
+  out: Writer,
+  pin: unknown,
+  place: string,
+  pattern?: string,
+  index?: number,
+): void {
+  if (typeof pin === 'string') {
+    out.u8(PinSource.text)
+    out.str(pin)
+    return
+  }
+  const bad = (problem: string) =>
+    new PolicyError(
+      'ERR_POLICY_INVALID_PIN',
+      `${place} ${problem}: give "sha256/…", { certificate } or { publicKey }`,
+      {
+        option: 'pins',
+        pattern,
+        index,
+      },
+    )
+  if (typeof pin !== 'object' || pin === null || pin instanceof Uint8Array || Array.isArray(pin)) {
+    throw bad(`is ${nameOf(pin)}`)
+  }
+  const keys = Object.keys(pin)
+  const [key] = keys
+  if (keys.length !== 1 || (key !== 'certificate' && key !== 'publicKey')) {
+    throw bad(keys.length === 0 ? 'is an empty object' : `has the properties ${keys.join(', ')}`)
+  }
+  const bytes: unknown = Reflect.get(pin, key)
+  if (typeof bytes !== 'string' && !(bytes instanceof Uint8Array)) {
+    throw bad(`has a ${key} that is ${nameOf(bytes)}, neither PEM nor DER`)
+  }
+  out.u8(key === 'certificate' ? PinSource.certificate : PinSource.publicKey)
+  out.blob(bytes)
+}
+
+function isPin(value: unknown): boolean {
+  if (typeof value === 'string') return true
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (Object.hasOwn(value, 'certificate') || Object.hasOwn(value, 'publicKey'))
+  )
+}
+
+/** The own properties of a pin set, each read once; any but `known` is an error. */
+function readOwn(pattern: string, value: unknown, known: readonly string[]): Map<string, unknown> {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
+    throw badSet(pattern, `it is ${nameOf(value)}: give a pin, a list of pins or { exclude: true }`)
+  }
+  const own = new Map<string, unknown>()
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key))
+      throw badSet(pattern, `it has an unknown property ${JSON.stringify(key)}`)
+    own.set(key, Reflect.get(value, key))
+  }
+  return own
+}
+
+function badSet(pattern: string, problem: string): PolicyError {
+  return new PolicyError(
+    'ERR_POLICY_INVALID_OPTION',
+    `pins[${JSON.stringify(pattern)}]: ${problem}`,
+    {
+      option: 'pins',
+      pattern,
+    },
+  )
+}
+
+/** What a value is, for an error: never what it holds. */
+export function nameOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (value instanceof Uint8Array) return 'a byte array'
+  if (typeof value === 'object') return 'an object'
+  return `a ${typeof value}`
+}

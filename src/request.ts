@@ -1,0 +1,231 @@
+import { type BodyInit, extractBody } from './body.js'
+import { invalidArgument } from './errors.js'
+
+/** Header fields of a request: an object of values or lists of values, or pairs, a `Headers` or a `Map`. */
+export type HeadersInit =
+  | Readonly<Record<string, string | number | readonly string[]>>
+  | Iterable<readonly [name: string, value: string]>
+
+/** What a request is made of besides its URL. */
+export interface RequestInit {
+  /** @default 'GET' */
+  readonly method?: string | undefined
+  readonly headers?: HeadersInit | undefined
+  readonly body?: BodyInit | null | undefined
+  /** Milliseconds for the whole request, body included; 0 for no limit. @default the client's */
+  readonly timeout?: number | undefined
+  /** Gives the request up: its promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | null | undefined
+}
+
+/** A request as an object, such as the global `Request`. A body that is a stream is refused. */
+export interface RequestLike extends RequestInit {
+  readonly url: string | URL
+}
+
+/** What `fetch` and `fetchAll` take: a URL, or an object with a `url`. */
+export type RequestInput = string | URL | RequestLike
+
+/** A request, checked, as the wire wants it. */
+export interface Call {
+  readonly method: string
+  readonly url: string
+  /** Names and values by turns. */
+  readonly headers: readonly string[] | null
+  readonly body: string | Uint8Array | null
+  /** Milliseconds; null for the client's. */
+  readonly timeout: number | null
+  readonly signal: AbortSignal | null
+}
+
+const INIT_KEYS = new Set(['method', 'headers', 'body', 'timeout', 'signal'])
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that no field value may hold
+const NOT_IN_VALUE = /[\0-\x08\n-\x1f\x7f]|[^\0-\xff]/
+const LONGEST_NAME = 0xffff
+const LONGEST_TIMEOUT = 0xffff_fffe
+
+/**
+ * Checks a call. The URL is left to the engine, which alone decides which host it names.
+ *
+ * Throws a TypeError with code `ERR_INVALID_ARGUMENT` that names what is wrong.
+ */
+export function readCall(
+  method: string | null,
+  input: string | URL,
+  init: RequestInit | undefined,
+  hasDefaultType: boolean,
+): Call {
+  const url = typeof input === 'string' ? input : hrefOf(input)
+  if (init === undefined) {
+    return { method: method ?? 'GET', url, headers: null, body: null, timeout: null, signal: null }
+  }
+  if (typeof init !== 'object' || init === null) {
+    throw invalidArgument(
+      `the request's options are ${init === null ? 'null' : `a ${typeof init}`}: give an object`,
+    )
+  }
+  for (const key in init) {
+    if (!INIT_KEYS.has(key)) throw invalidArgument(`unknown request option ${JSON.stringify(key)}`)
+  }
+  const chosen = readMethod(method, init.method)
+  const headers = readHeaders(init.headers)
+  const body = extractBody(init.body)
+  if (body !== null && (chosen === 'GET' || chosen === 'HEAD')) {
+    // https://fetch.spec.whatwg.org/#dom-request, step 35
+    throw invalidArgument(`a ${chosen} request has no body`)
+  }
+  return {
+    method: chosen,
+    url,
+    headers: body?.type && !hasDefaultType ? withContentType(headers, body.type) : headers,
+    body: body === null ? null : body.content,
+    timeout: init.timeout === undefined ? null : readTimeout('timeout', init.timeout),
+    signal: readSignal(init.signal),
+  }
+}
+
+/** Takes a `fetch` input apart; `init` wins over what the input says itself. */
+export function splitInput(
+  input: RequestInput,
+  init?: RequestInit,
+): [url: string | URL, init: RequestInit | undefined] {
+  if (typeof input === 'string' || input instanceof URL) return [input, init]
+  if (typeof input !== 'object' || input === null || !('url' in input)) {
+    throw invalidArgument(
+      `the request is ${input === null ? 'null' : `a ${typeof input}`}: give a URL or an object with a url`,
+    )
+  }
+  const { url, method, headers, body, timeout, signal } = input
+  return [url, { method, headers, body, timeout, signal, ...init }]
+}
+
+function hrefOf(input: unknown): string {
+  if (input instanceof URL) return input.href
+  throw invalidArgument(
+    `the URL is ${input === null ? 'null' : `a ${typeof input}`}: give a string or a URL`,
+  )
+}
+
+function readMethod(ofCall: string | null, given: unknown): string {
+  if (given === undefined) return ofCall ?? 'GET'
+  if (typeof given !== 'string' || !TOKEN.test(given)) {
+    throw invalidArgument(`the method ${JSON.stringify(given)} is not a token (RFC 9110 §9.1)`)
+  }
+  const method = normalizeMethod(given)
+  if (ofCall !== null && method !== ofCall) {
+    throw invalidArgument(
+      `the method is ${ofCall} by the function's name and ${method} by its options`,
+    )
+  }
+  if (method === 'CONNECT' || method === 'TRACE' || method === 'TRACK') {
+    // https://fetch.spec.whatwg.org/#forbidden-method
+    throw invalidArgument(`the method ${method} is forbidden`)
+  }
+  return method
+}
+
+/** https://fetch.spec.whatwg.org/#concept-method-normalize (and the forbidden ones, to recognise them) */
+function normalizeMethod(method: string): string {
+  const upper = method.toUpperCase()
+  switch (upper) {
+    case 'GET':
+    case 'HEAD':
+    case 'POST':
+    case 'PUT':
+    case 'DELETE':
+    case 'OPTIONS':
+    case 'CONNECT':
+    case 'TRACE':
+    case 'TRACK':
+      return upper
+    default:
+      return method
+  }
+}
+
+/** Names and values by turns, checked; null if there is none. */
+export function readHeaders(headers: unknown): string[] | null {
+  if (headers === undefined || headers === null) return null
+  if (typeof headers !== 'object') {
+    throw invalidArgument(
+      `the headers are a ${typeof headers}: give an object, pairs, a Headers or a Map`,
+    )
+  }
+  const list: string[] = []
+  if (Symbol.iterator in headers && typeof headers[Symbol.iterator] === 'function') {
+    // the `in` above tells that it is iterable, and each pair is checked here
+    for (const pair of headers as Iterable<unknown>) {
+      if (!Array.isArray(pair) || pair.length !== 2)
+        throw invalidArgument('the headers hold something else than a pair')
+      pushField(list, pair[0], pair[1])
+    }
+  } else {
+    for (const name of Object.keys(headers)) {
+      const value: unknown = Reflect.get(headers, name)
+      if (Array.isArray(value)) for (const one of value) pushField(list, name, one)
+      else pushField(list, name, value)
+    }
+  }
+  return list.length === 0 ? null : list
+}
+
+function pushField(list: string[], name: unknown, value: unknown): void {
+  if (typeof name !== 'string' || name.length > LONGEST_NAME || !TOKEN.test(name)) {
+    throw invalidArgument(`the header name ${JSON.stringify(name)} is not a token (RFC 9110 §5.1)`)
+  }
+  if (typeof value !== 'string' && typeof value !== 'number') {
+    throw invalidArgument(
+      `the value of the header ${name} is ${value === null ? 'null' : `a ${typeof value}`}: give a string`,
+    )
+  }
+  // https://fetch.spec.whatwg.org/#concept-header-value-normalize
+  const text = String(value).replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '')
+  if (NOT_IN_VALUE.test(text)) {
+    throw invalidArgument(
+      `the value of the header ${name} has a character that no field may hold (RFC 9110 §5.5)`,
+    )
+  }
+  list.push(name, text)
+}
+
+function withContentType(headers: string[] | null, type: string): string[] {
+  if (headers === null) return ['content-type', type]
+  return hasField(headers, 'content-type') ? headers : [...headers, 'content-type', type]
+}
+
+/** Whether a list of names and values has the field `wanted` (lower case). */
+export function hasField(headers: readonly string[], wanted: string): boolean {
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index]?.toLowerCase() === wanted) return true
+  }
+  return false
+}
+
+/** Whole milliseconds; what is more than nothing stays more than nothing. */
+export function readTimeout(option: string, given: unknown): number {
+  if (typeof given !== 'number' || !(given >= 0 && given <= LONGEST_TIMEOUT)) {
+    throw invalidArgument(
+      `${option} is ${show(given)}: give milliseconds from 0 (no limit) to ${LONGEST_TIMEOUT}`,
+    )
+  }
+  return Math.ceil(given)
+}
+
+function readSignal(given: unknown): AbortSignal | null {
+  if (given === undefined || given === null) return null
+  // a signal of another realm or library is as good: what is used of it is asked for
+  if (
+    typeof given === 'object' &&
+    'aborted' in given &&
+    'addEventListener' in given &&
+    typeof given.addEventListener === 'function'
+  ) {
+    return given as AbortSignal // has what is used of one
+  }
+  throw invalidArgument(`the signal is ${show(given)}: give an AbortSignal`)
+}
+
+function show(value: unknown): string {
+  return typeof value === 'number' || value === null ? String(value) : `a ${typeof value}`
+}

@@ -1,0 +1,639 @@
+// Every record that crosses the boundary, and its bytes. Twin of crates/pinfetch-node/src/wire.rs; both pass
+// wire-vectors.json.
+//
+// Little endian. `bytes` is a u32 length and that many bytes, `str` the same in UTF-8, `list` a u32 count and its
+// items, `opt` a u8 (0 or 1) and the value if 1; a pin is its 32 bytes. In a queue each record is preceded by its
+// length (u32) and begins with its kind (u8).
+
+/** Kinds of submission (JavaScript → engine). */
+export const Submission = {
+  request: 1,
+  cancel: 2,
+  setPolicy: 3,
+  close: 4,
+  lookupReply: 5,
+  release: 6,
+  pins: 7,
+} as const
+
+/** Kinds of completion (engine → JavaScript). */
+export const Completion = {
+  response: 1,
+  connection: 2,
+  gone: 3,
+  error: 4,
+  done: 5,
+  lookup: 6,
+  serverPins: 7,
+} as const
+
+/** The time limit of a request that has none of its own: the client's holds. */
+export const TIMEOUT_OF_CLIENT = 0xffff_ffff
+
+/** How a pin source's bytes are to be read. */
+export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
+
+const BODY_IS_TOKEN = 1
+const HAS_URL = 2
+const HAS_REASON = 4
+const PIN_LENGTH = 32
+
+/** Methods that travel as a number; any other as text after a 0. */
+const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
+
+const ROLES = ['end entity', 'intermediate', 'trust anchor'] as const
+const PHASES = ['queue', 'dns', 'connect', 'tls', 'headers', 'body', 'total'] as const
+
+/** What a certificate does on a path (RFC 5280 §3.2). */
+export type Role = (typeof ROLES)[number]
+
+/** What was under way when a time limit passed; `total` is the whole request. */
+export type Phase = (typeof PHASES)[number]
+
+/** One certificate of a path. */
+export interface PathCertificate {
+  /** Its pin: `sha256/` + base64. */
+  readonly pin: string
+  /** What it does on the path. */
+  readonly role: Role
+  /** Its subject (RFC 4514); empty if it has none. */
+  readonly subject: string
+  /** When it ends; null for a trust anchor that is known without a certificate. */
+  readonly notAfter: Date | null
+  /** Its DER; null for a trust anchor that is known without a certificate. */
+  readonly der: Buffer | null
+}
+
+/** One key that a file holds. */
+export interface DescribedInput {
+  /** The pin of its public key: `sha256/` + base64. */
+  readonly pin: string
+  /** What held the key: `certificate`, `public key`, `private key` or `certificate request`. */
+  readonly what: string
+  /** The subject (RFC 4514) of a certificate or request; else empty. */
+  readonly subject: string
+  /** When the certificate ends; null for anything else. */
+  readonly notAfter: Date | null
+}
+
+/** An error as a record tells it: a number of `errors.ts`' table and the fields that were given. */
+export interface Failure {
+  code: number
+  message: string
+  hostname?: string
+  port?: number
+  patterns?: string[]
+  expectedPins?: string[]
+  /** Pins of the verified path, end entity first. */
+  foundPins?: string[]
+  /** The verified path as a path block, to be described by the addon. */
+  foundPath?: Buffer
+  presentedChain?: Buffer[]
+  remoteAddress?: string
+  phase?: Phase
+  limit?: number
+  hint?: string
+  systemCode?: string
+  alert?: string
+  index?: number
+  input?: string
+  pattern?: string
+  cause?: string
+  names?: string[]
+  notAfter?: Date
+  url?: string
+}
+
+/**
+ * Appends records to one buffer that grows.
+ *
+ * `bytes` belongs to the writer and is replaced when it grows; what counts is `bytes[0..length]`.
+ */
+export class Writer {
+  bytes: Buffer
+  length = 0
+
+  constructor(capacity: number) {
+    this.bytes = Buffer.allocUnsafeSlow(capacity)
+  }
+
+  /** Makes room for `size` bytes more. */
+  reserve(size: number): void {
+    const needed = this.length + size
+    if (needed <= this.bytes.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
+    this.bytes.copy(grown, 0, 0, this.length)
+    this.bytes = grown
+  }
+
+  u8(value: number): void {
+    this.reserve(1)
+    this.bytes[this.length++] = value
+  }
+
+  u32(value: number): void {
+    this.reserve(4)
+    putU32(this.bytes, this.length, value)
+    this.length += 4
+  }
+
+  i64(value: number): void {
+    this.reserve(8)
+    this.length = this.bytes.writeBigInt64LE(BigInt(value), this.length)
+  }
+
+  flag(value: boolean): void {
+    this.u8(value ? 1 : 0)
+  }
+
+  str(text: string): void {
+    this.reserve(4 + text.length * 3)
+    const length = this.bytes.write(text, this.length + 4)
+    putU32(this.bytes, this.length, length)
+    this.length += 4 + length
+  }
+
+  /** A `bytes` that holds `text`'s code units as bytes; the caller has checked that each is below 256. */
+  latin1(text: string): void {
+    this.reserve(4 + text.length)
+    putU32(this.bytes, this.length, text.length)
+    this.bytes.write(text, this.length + 4, 'latin1')
+    this.length += 4 + text.length
+  }
+
+  data(bytes: Uint8Array): void {
+    this.reserve(4 + bytes.length)
+    putU32(this.bytes, this.length, bytes.length)
+    this.bytes.set(bytes, this.length + 4)
+    this.length += 4 + bytes.length
+  }
+
+  /** Text or bytes, whichever it is. */
+  blob(value: string | Uint8Array): void {
+    if (typeof value === 'string') this.str(value)
+    else this.data(value)
+  }
+
+  /** A count that is known only when the items are written; returns where to put it. */
+  openCount(): number {
+    this.u32(0)
+    return this.length - 4
+  }
+
+  closeCount(at: number, count: number): void {
+    putU32(this.bytes, at, count)
+  }
+
+  /** Begins a queue record; returns where it begins. */
+  open(kind: number): number {
+    const start = this.length
+    this.reserve(5)
+    this.bytes[start + 4] = kind
+    this.length = start + 5
+    return start
+  }
+
+  /** Ends the queue record that began at `start`. */
+  close(start: number): void {
+    putU32(this.bytes, start, this.length - start - 4)
+  }
+
+  /** What was written, as a view that is good until the next write. */
+  written(): Buffer {
+    return this.bytes.subarray(0, this.length)
+  }
+}
+
+/** Reads values off the front of what the engine wrote. It never reads past the end: `bytes` throws a RangeError. */
+export class Reader {
+  readonly bytes: Buffer
+  at: number
+
+  constructor(bytes: Buffer, at = 0) {
+    this.bytes = bytes
+    this.at = at
+  }
+
+  u8(): number {
+    const value = this.bytes.readUInt8(this.at)
+    this.at += 1
+    return value
+  }
+
+  u16(): number {
+    const value = this.bytes.readUInt16LE(this.at)
+    this.at += 2
+    return value
+  }
+
+  u32(): number {
+    const value = this.bytes.readUInt32LE(this.at)
+    this.at += 4
+    return value
+  }
+
+  i64(): number {
+    const value = this.bytes.readBigInt64LE(this.at)
+    this.at += 8
+    return Number(value)
+  }
+
+  flag(): boolean {
+    return this.u8() === 1
+  }
+
+  /** A view of the next `length` bytes. */
+  take(length: number): Buffer {
+    const end = this.at + length
+    if (end > this.bytes.length) throw new RangeError('a record ends early')
+    const taken = this.bytes.subarray(this.at, end)
+    this.at = end
+    return taken
+  }
+
+  data(): Buffer {
+    return this.take(this.u32())
+  }
+
+  str(): string {
+    return this.data().toString('utf8')
+  }
+
+  pin(): string {
+    return `sha256/${this.take(PIN_LENGTH).toString('base64')}`
+  }
+
+  list<T>(item: () => T): T[] {
+    const items: T[] = []
+    for (let left = this.u32(); left > 0; left--) items.push(item())
+    return items
+  }
+
+  strs(): string[] {
+    return this.list(() => this.str())
+  }
+
+  pins(): string[] {
+    return this.list(() => this.pin())
+  }
+}
+
+/** Writes a REQUEST. `headers` holds names and values by turns, checked; `body` is text (UTF-8) or bytes. */
+export function writeRequest(
+  out: Writer,
+  id: number,
+  client: number,
+  method: string,
+  timeoutMs: number,
+  url: string,
+  headers: readonly string[] | null,
+  body: string | Uint8Array | null,
+): void {
+  const start = out.open(Submission.request)
+  out.u32(id)
+  out.u32(client)
+  const known = methodNumber(method)
+  out.u8(known)
+  if (known === 0) out.str(method)
+  out.u32(timeoutMs)
+  out.str(url)
+  if (headers === null) {
+    out.u32(0)
+  } else {
+    out.u32(headers.length >> 1)
+    for (let index = 0; index + 1 < headers.length; index += 2) {
+      // names and values come in pairs: both indices are inside
+      const name = headers[index] as string
+      out.reserve(2 + name.length)
+      out.bytes[out.length] = name.length
+      out.bytes[out.length + 1] = name.length >> 8
+      out.bytes.write(name, out.length + 2, 'latin1')
+      out.length += 2 + name.length
+      out.latin1(headers[index + 1] as string)
+    }
+  }
+  if (body === null) {
+    out.u8(0)
+  } else {
+    out.u8(1)
+    out.blob(body)
+  }
+  out.close(start)
+}
+
+function methodNumber(method: string): number {
+  if (method === 'GET') return 1
+  const number = METHODS.indexOf(method, 1)
+  return number === -1 ? 0 : number
+}
+
+export function writeCancel(out: Writer, id: number): void {
+  const start = out.open(Submission.cancel)
+  out.u32(id)
+  out.close(start)
+}
+
+/** Writes a SET_POLICY; `policy` is an encoded policy. */
+export function writeSetPolicy(out: Writer, id: number, client: number, policy: Uint8Array): void {
+  const start = out.open(Submission.setPolicy)
+  out.u32(id)
+  out.u32(client)
+  out.reserve(policy.length)
+  out.bytes.set(policy, out.length)
+  out.length += policy.length
+  out.close(start)
+}
+
+export function writeClose(out: Writer, id: number, client: number, force: boolean): void {
+  const start = out.open(Submission.close)
+  out.u32(id)
+  out.u32(client)
+  out.flag(force)
+  out.close(start)
+}
+
+export function writeLookupAddresses(
+  out: Writer,
+  lookup: number,
+  addresses: readonly string[],
+): void {
+  const start = out.open(Submission.lookupReply)
+  out.u32(lookup)
+  out.u8(1)
+  out.u32(addresses.length)
+  for (const address of addresses) out.str(address)
+  out.close(start)
+}
+
+export function writeLookupFailure(
+  out: Writer,
+  lookup: number,
+  code: string,
+  message: string,
+): void {
+  const start = out.open(Submission.lookupReply)
+  out.u32(lookup)
+  out.u8(0)
+  out.str(code)
+  out.str(message)
+  out.close(start)
+}
+
+export function writeRelease(out: Writer, client: number): void {
+  const start = out.open(Submission.release)
+  out.u32(client)
+  out.close(start)
+}
+
+export function writePins(
+  out: Writer,
+  id: number,
+  client: number,
+  authority: string,
+  presented: boolean,
+): void {
+  const start = out.open(Submission.pins)
+  out.u32(id)
+  out.u32(client)
+  out.str(authority)
+  out.flag(presented)
+  out.close(start)
+}
+
+/**
+ * Little-endian u16 at `at`.
+ *
+ * Index access, since it costs half of a Buffer method; `as` here and below: the caller knows that the record holds it.
+ */
+export function u16At(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8)
+}
+
+/** Little-endian u32 at `at`. */
+export function u32At(bytes: Uint8Array, at: number): number {
+  const low =
+    (bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16)
+  return (low | ((bytes[at + 3] as number) << 24)) >>> 0
+}
+
+function putU32(bytes: Buffer, at: number, value: number): void {
+  bytes[at] = value
+  bytes[at + 1] = value >>> 8
+  bytes[at + 2] = value >>> 16
+  bytes[at + 3] = value >>> 24
+}
+
+// A RESPONSE is read where it lies. Offsets count from `at`, the place of its kind.
+
+export function responseStatus(bytes: Uint8Array, at: number): number {
+  return u16At(bytes, at + 5)
+}
+
+/** 0 = HTTP/1.0, 1 = HTTP/1.1, 2 = HTTP/2. */
+export function responseVersion(bytes: Uint8Array, at: number): number {
+  return bytes[at + 7] as number
+}
+
+export function responseConnection(bytes: Uint8Array, at: number): number {
+  return u32At(bytes, at + 9)
+}
+
+/** Whether the body travels apart. */
+export function responseBodyIsToken(bytes: Uint8Array, at: number): boolean {
+  return ((bytes[at + 8] as number) & BODY_IS_TOKEN) !== 0
+}
+
+/** The canonical URL, where it differs from what was submitted. */
+export function responseUrl(bytes: Buffer, at: number): string | null {
+  if (((bytes[at + 8] as number) & HAS_URL) === 0) return null
+  return bytes.toString('utf8', at + 17, at + 17 + u32At(bytes, at + 13))
+}
+
+/** The reason phrase, where it is not the status code's standard one. */
+export function responseReason(bytes: Buffer, at: number): string | null {
+  const flags = bytes[at + 8] as number
+  if ((flags & HAS_REASON) === 0) return null
+  const start = (flags & HAS_URL) === 0 ? at + 13 : at + 17 + u32At(bytes, at + 13)
+  return bytes.toString('utf8', start + 4, start + 4 + u32At(bytes, start))
+}
+
+/** Where the header count is; the block's length and the block follow. */
+export function responseHeaders(bytes: Uint8Array, at: number): number {
+  const flags = bytes[at + 8] as number
+  let place = at + 13
+  if ((flags & HAS_URL) !== 0) place += 4 + u32At(bytes, place)
+  if ((flags & HAS_REASON) !== 0) place += 4 + u32At(bytes, place)
+  return place
+}
+
+/** Where the body's u32 is: its length, or its token with the length after it. */
+export function responseBody(bytes: Uint8Array, at: number): number {
+  const headers = responseHeaders(bytes, at)
+  return headers + 8 + u32At(bytes, headers + 4)
+}
+
+/** Names and values by turns, from the header block whose count is at `at`. */
+export function readHeaders(bytes: Buffer, at: number): string[] {
+  const list: string[] = []
+  let place = at + 8
+  for (let left = u32At(bytes, at); left > 0; left--) {
+    const nameEnd = place + 2 + u16At(bytes, place)
+    const valueEnd = nameEnd + 4 + u32At(bytes, nameEnd)
+    list.push(
+      bytes.toString('latin1', place + 2, nameEnd),
+      bytes.toString('latin1', nameEnd + 4, valueEnd),
+    )
+    place = valueEnd
+  }
+  return list
+}
+
+/** What a CONNECTION tells. */
+export interface ConnectionRecord {
+  protocol: number
+  cipherSuite: number
+  resumed: boolean
+  alpn: string
+  remoteAddress: string
+  matchedPin: string | null
+  /** A path block. */
+  path: Buffer
+}
+
+/** Reads a CONNECTION from after its connection number. */
+export function readConnection(record: Reader): ConnectionRecord {
+  return {
+    protocol: record.u8(),
+    cipherSuite: record.u16(),
+    resumed: record.flag(),
+    alpn: record.str(),
+    remoteAddress: record.str(),
+    matchedPin: record.flag() ? record.pin() : null,
+    path: record.data(),
+  }
+}
+
+/** What a SERVER_PINS tells. */
+export interface ServerPinsRecord {
+  remoteAddress: string
+  verified: boolean
+  /** A path block. */
+  path: Buffer
+}
+
+/** Reads a SERVER_PINS from after its id. */
+export function readServerPins(record: Reader): ServerPinsRecord {
+  return { remoteAddress: record.str(), verified: record.flag(), path: record.data() }
+}
+
+/** The pins of a path block. */
+export function readPathPins(path: Buffer): string[] {
+  const record = new Reader(path)
+  return record.list(() => {
+    const pin = record.pin()
+    record.u8()
+    record.u8()
+    record.data()
+    return pin
+  })
+}
+
+/** Reads the addon's description of a path block. */
+export function readDescribedPath(bytes: Buffer): PathCertificate[] {
+  const record = new Reader(bytes)
+  return record.list(() => ({
+    pin: record.pin(),
+    role: ROLES[record.u8()] ?? 'intermediate',
+    subject: record.str(),
+    notAfter: record.flag() ? new Date(record.i64() * 1000) : null,
+    der: record.flag() ? Buffer.from(record.data()) : null,
+  }))
+}
+
+/** Reads the addon's description of a file's keys. */
+export function readDescribedInputs(record: Reader): DescribedInput[] {
+  return record.list(() => ({
+    pin: record.pin(),
+    what: record.str(),
+    subject: record.str(),
+    notAfter: record.flag() ? new Date(record.i64() * 1000) : null,
+  }))
+}
+
+/** Reads an error's code and fields; what they hold is copied. */
+export function readFailure(record: Reader): Failure {
+  const failure: Failure = { code: record.u16(), message: '' }
+  for (let left = record.u32(); left > 0; left--) {
+    const tag = record.u8()
+    readField(failure, tag, new Reader(record.data()))
+  }
+  return failure
+}
+
+function readField(failure: Failure, tag: number, value: Reader): void {
+  const text = () => value.bytes.toString('utf8')
+  switch (tag) {
+    case 1:
+      failure.message = text()
+      break
+    case 2:
+      failure.hostname = text()
+      break
+    case 3:
+      failure.port = value.u16()
+      break
+    case 4:
+      failure.patterns = value.strs()
+      break
+    case 5:
+      failure.expectedPins = value.pins()
+      break
+    case 6:
+      failure.foundPath = Buffer.from(value.bytes)
+      failure.foundPins = readPathPins(failure.foundPath)
+      break
+    case 7:
+      failure.presentedChain = value.list(() => Buffer.from(value.data()))
+      break
+    case 8:
+      failure.remoteAddress = text()
+      break
+    case 9:
+      failure.phase = PHASES[value.u8()] ?? 'total'
+      break
+    case 10:
+      failure.limit = value.bytes.length === 8 ? value.i64() : value.u32()
+      break
+    case 11:
+      failure.hint = text()
+      break
+    case 12:
+      failure.systemCode = text()
+      break
+    case 13:
+      failure.alert = text()
+      break
+    case 14:
+      failure.index = value.u32()
+      break
+    case 15:
+      failure.input = text()
+      break
+    case 16:
+      failure.pattern = text()
+      break
+    case 17:
+      failure.cause = text()
+      break
+    case 18:
+      failure.names = value.strs()
+      break
+    case 19:
+      failure.notAfter = new Date(value.i64() * 1000)
+      break
+    case 20:
+      failure.url = text()
+      break
+    default: // a field that this version does not know; the code and message say enough
+  }
+}
