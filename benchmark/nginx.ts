@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -35,6 +34,7 @@ export async function startNginx(chain: string, key: string, body: string): Prom
     `
 daemon off;
 worker_processes 1;
+user root;
 pid ${folder}/pid;
 error_log ${folder}/error.log;
 events { worker_connections 4096; }
@@ -56,11 +56,17 @@ http {
 }
 `,
   )
-  const nginx = spawn('taskset', ['-c', '0', 'nginx', '-c', join(folder, 'nginx.conf'), '-p', folder], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  const nginx = spawn(
+    'taskset',
+    ['-c', '0', 'nginx', '-c', join(folder, 'nginx.conf'), '-p', folder],
+    {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  )
   nginx.once('error', (error) => {
-    throw new Error('nginx and taskset are needed: apt-get install nginx-light util-linux', { cause: error })
+    throw new Error('nginx and taskset are needed: apt-get install nginx-light util-linux', {
+      cause: error,
+    })
   })
   await listening(port)
   return {

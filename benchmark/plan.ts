@@ -37,7 +37,8 @@ export async function carryOut(plan: Plan, get: () => Promise<number>): Promise<
     const work = async () => {
       while (left > 0) {
         left -= 1
-        bytes += await get()
+        const length = await get() // first: += would read the sum before it waits
+        bytes += length
       }
     }
     await Promise.all(Array.from({ length: plan.concurrency }, work))

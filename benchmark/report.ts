@@ -34,7 +34,9 @@ export function table(samples: readonly Sample[], ours: string): string {
   for (const test of new Set(samples.map((sample) => sample.test))) {
     const ofTest = samples.filter((sample) => sample.test === test)
     const own = new Map(
-      ofTest.filter((sample) => sample.client === ours).map((sample) => [sample.round, cpuOf(sample)]),
+      ofTest
+        .filter((sample) => sample.client === ours)
+        .map((sample) => [sample.round, cpuOf(sample)]),
     )
     for (const client of new Set(ofTest.map((sample) => sample.client))) {
       const theirs = ofTest.filter((sample) => sample.client === client)

@@ -49,7 +49,9 @@ const clients: Record<string, string[]> = {
 }
 
 await build({
-  entryPoints: ['pinfetch', 'undici-request', 'undici-fetch'].map((name) => `benchmark/clients/${name}.ts`),
+  entryPoints: ['pinfetch', 'undici-request', 'undici-fetch'].map(
+    (name) => `benchmark/clients/${name}.ts`,
+  ),
   outdir: 'benchmark/dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,
@@ -61,8 +63,8 @@ await build({
 await using kit = await startKit()
 const pki = await standardPki(kit)
 const body = 'x'.repeat(1024)
-const chain = pki.genuine.chainPem
-const server = await startNginx(chain, pki.genuine.keyPem, body)
+const { leaf, a1, rootA } = pki.certificates
+const server = await startNginx(leaf.pem + a1.pem, leaf.keyPem, body)
 const samples: Sample[] = []
 try {
   for (let round = 0; round < rounds; round += 1) {
@@ -73,8 +75,8 @@ try {
           hostname: pki.hostname,
           port: test.cold ? server.coldPort : test.http2 ? server.port : server.http1Port,
           path: '/index.html',
-          ca: pki.rootA.pem,
-          pin: pki.genuine.pin,
+          ca: rootA.pem,
+          pin: leaf.pin,
           http2: test.http2,
           cold: test.cold,
           concurrency: test.concurrency,
@@ -82,7 +84,9 @@ try {
           requests,
         })
         if (outcome.bytes !== requests * body.length) {
-          throw new Error(`${client}, ${test.name}: ${outcome.bytes} bytes instead of ${requests * body.length}`)
+          throw new Error(
+            `${client}, ${test.name}: ${outcome.bytes} bytes instead of ${requests * body.length}`,
+          )
         }
         samples.push({ test: test.name, round, client, requests, outcome })
         process.stderr.write(
@@ -98,7 +102,10 @@ try {
 const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}, Linux ${release()}`
 const text = `# Results\n\n${machine}; ${rounds} interleaved rounds; server nginx on core 0, client on core 1; TLS 1.3, ECDSA P-256, 1 KiB bodies.\n\n${table(samples, 'pinfetch')}\n`
 await mkdir('benchmark/results', { recursive: true })
-await writeFile('benchmark/results/samples.jsonl', samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''))
+await writeFile(
+  'benchmark/results/samples.jsonl',
+  samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''),
+)
 await writeFile('benchmark/RESULTS.md', text)
 process.stdout.write(text)
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Agent } from 'undici'
 import type { Plan } from '../plan.ts'
@@ -24,7 +24,9 @@ export function pinnedAgent(plan: Plan): Agent {
         if (mismatch !== undefined) {
           return mismatch
         }
-        const found = createHash('sha256').update(certificate.pubkey as Buffer).digest('base64')
+        const { publicKey } = new X509Certificate(certificate.raw)
+        const spki = publicKey.export({ type: 'spki', format: 'der' })
+        const found = createHash('sha256').update(spki).digest('base64')
         return found === wanted ? undefined : new Error(`bad pin ${found}`)
       },
     },

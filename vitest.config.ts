@@ -1,0 +1,24 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const source = fileURLToPath(new URL('./src/index.ts', import.meta.url))
+
+/** Tests name the package as users do and get its source; __test__/packaging tests what is built from it. */
+export default defineConfig({
+  resolve: { alias: { pinfetch: source } },
+  test: {
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'tests',
+          include: ['__test__/**/*.test.ts'],
+          exclude: ['__test__/**/*.peers.test.ts'],
+        },
+      },
+      { extends: true, test: { name: 'peers', include: ['__test__/**/*.peers.test.ts'] } },
+    ],
+  },
+})
