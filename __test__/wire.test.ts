@@ -66,25 +66,31 @@ function write(out: Writer, vector: Vector): void {
       const body = vector.body === null ? null : Buffer.from(vector.body, 'hex')
       const headers = vector.headers.length === 0 ? null : vector.headers.flat()
       const timeout = vector.timeoutMs ?? TIMEOUT_OF_CLIENT
-      return writeRequest(out, id, client, vector.method, timeout, vector.url, headers, body)
+      writeRequest(out, id, client, vector.method, timeout, vector.url, headers, body)
+      break
     }
     case 'CANCEL':
-      return writeCancel(out, id)
+      writeCancel(out, id)
+      break
     case 'SET_POLICY': {
       const policy = new Writer(8)
       writePolicy(policy, pinsOf(vector.policy))
-      return writeSetPolicy(out, id, client, policy.written())
+      writeSetPolicy(out, id, client, policy.written())
+      break
     }
     case 'CLOSE':
-      return writeClose(out, id, client, vector.force)
+      writeClose(out, id, client, vector.force)
+      break
     case 'LOOKUP_REPLY':
-      return vector.addresses
-        ? writeLookupAddresses(out, vector.lookup, vector.addresses)
-        : writeLookupFailure(out, vector.lookup, vector.code, vector.message)
+      if (vector.addresses) writeLookupAddresses(out, vector.lookup, vector.addresses)
+      else writeLookupFailure(out, vector.lookup, vector.code, vector.message)
+      break
     case 'RELEASE':
-      return writeRelease(out, client)
+      writeRelease(out, client)
+      break
     case 'PINS':
-      return writePins(out, id, client, vector.authority, vector.presented)
+      writePins(out, id, client, vector.authority, vector.presented)
+      break
     default:
       throw new Error(`no submission is called ${vector.kind}`)
   }
@@ -136,7 +142,10 @@ describe('completions', () => {
           expect(new Reader(chunk, body).data().toString('hex')).toBe(vector.body)
         } else {
           expect(responseBodyIsToken(chunk, at)).toBe(true)
-          expect([u32At(chunk, body), u32At(chunk, body + 4)]).toEqual([vector.token, vector.length])
+          expect([u32At(chunk, body), u32At(chunk, body + 4)]).toEqual([
+            vector.token,
+            vector.length,
+          ])
         }
         break
       }

@@ -24,7 +24,6 @@ export type BadPinHandler = (event: BadPinEvent) => void | Promise<void>
 
 /** Prints `this is the default bad pin handler`. Not set by default: give it as `onBadPin`. */
 export function defaultBadPinHandler(): void {
-  // biome-ignore lint/suspicious/noConsole: printing is what this handler is for
   console.log('this is the default bad pin handler')
 }
 

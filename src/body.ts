@@ -1,4 +1,4 @@
-import { invalidArgument } from './errors.js'
+import { invalidArgument, nameOf } from './errors.js'
 
 /**
  * What a request can send: text (as UTF-8), bytes, or form fields.
@@ -29,10 +29,4 @@ export function extractBody(body: unknown): Body | null {
     `the body is ${nameOf(body)}: give a string, an ArrayBuffer, a typed array, a Buffer or URLSearchParams` +
       (body instanceof Blob ? ' (of a Blob: await blob.bytes() or blob.arrayBuffer())' : ''),
   )
-}
-
-function nameOf(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return `a ${typeof value}`
-  const tag = Object.prototype.toString.call(value).slice('[object '.length, -1)
-  return tag === 'Object' ? 'an object' : `a ${tag}`
 }

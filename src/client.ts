@@ -1,5 +1,5 @@
-import { type ClientState, type Engine, engine, type ServerPins } from './engine.js'
-import { invalidArgument, PinfetchError } from './errors.js'
+import { type Engine, engine } from './engine.js'
+import { invalidArgument, nameOf, PinfetchError } from './errors.js'
 import {
   FetchAll,
   type FetchAllOptions,
@@ -7,7 +7,8 @@ import {
   readConcurrency,
 } from './fetch-all.js'
 import { type ClientOptions, readOptions } from './options.js'
-import { encodePolicy, nameOf, type PinsInput, type Policy } from './policy.js'
+import type { ClientState, ServerPins } from './pending.js'
+import { encodePolicy, type PinsInput, type Policy } from './policy.js'
 import { type RequestInit, type RequestInput, readCall, splitInput } from './request.js'
 import type { Response } from './response.js'
 

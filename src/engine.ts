@@ -1,7 +1,4 @@
 // The JavaScript side of the queues: one call hands over what a tick has asked for, one wake brings what has finished.
-//
-// A request's id is never given twice while anything may still answer it (ids count up through 32 bits), so a late
-// record of a request that was given up can't be taken for another's.
 
 import { setImmediate, setTimeout } from 'node:timers'
 import { tellBadPin, withoutCredentials } from './bad-pin.js'
@@ -11,11 +8,11 @@ import { BadPinError, PinfetchError } from './errors.js'
 import { ask } from './lookup.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
 import type { Settings } from './options.js'
+import { type ClientState, type Outcome, Pending, type ServerPins, Waiting } from './pending.js'
 import type { Call } from './request.js'
 import { detach, Response } from './response.js'
 import {
   Completion,
-  type PathCertificate,
   Reader,
   readFailure,
   readServerPins,
@@ -43,61 +40,6 @@ const SMALL_CHUNK = 8 * 1024
 /** The process may end when nothing has been in flight for so long: one request after the other toggles nothing. */
 const REST_MS = 2
 
-/** What a server showed of its keys. */
-export interface ServerPins {
-  /** Who answered. */
-  readonly remoteAddress: string
-  /** Whether the path is verified; else it is what the server presented, which proves nothing. */
-  readonly verified: boolean
-  /** End entity first. */
-  readonly path: readonly PathCertificate[]
-}
-
-/** What the engine keeps of a client. While it is held, by its client or a request in flight, the engine has one too. */
-export interface ClientState {
-  readonly handle: number
-  readonly settings: Settings
-}
-
-/** What a submission that is answered once can resolve to: a response, a count, pins. */
-type Outcome = Response | number | ServerPins
-
-/** Someone who waits for a record. */
-export class Pending {
-  id = 0
-  readonly state: ClientState
-  /** Empty for what is no request. */
-  readonly method: string
-  readonly url: string
-  readonly headers: readonly string[] | null
-  readonly signal: AbortSignal | null
-  readonly resolve: (outcome: Outcome) => void
-  readonly reject: (reason: unknown) => void
-  readonly #engine: Engine
-
-  constructor(
-    engine: Engine,
-    state: ClientState,
-    call: Call | null,
-    resolve: (outcome: Outcome) => void,
-    reject: (reason: unknown) => void,
-  ) {
-    this.#engine = engine
-    this.state = state
-    this.method = call === null ? '' : call.method
-    this.url = call === null ? '' : call.url
-    this.headers = call === null ? null : call.headers
-    this.signal = call === null ? null : call.signal
-    this.resolve = resolve
-    this.reject = reject
-  }
-
-  /** The signal's `abort`: the object itself listens, so that no closure is made. */
-  handleEvent(): void {
-    this.#engine.cancel(this, this.signal?.reason)
-  }
-}
-
 // Promises are made by one executor that leaves its functions here: a closure for each request would cost more.
 let madeResolve: (outcome: Outcome) => void
 let madeReject: (reason: unknown) => void
@@ -111,11 +53,7 @@ export class Engine {
   readonly #native: NativeEngine
   readonly #out = new Writer(SUBMISSIONS)
   #flushScheduled = false
-  /** Who waits, at `id & #mask`. At most half full. */
-  #slots: (Pending | undefined)[] = new Array(256)
-  #mask = 255
-  #nextId = 1
-  #inFlight = 0
+  readonly #waiting = new Waiting()
   #referenced = false
   #resting = false
   readonly #rest: NodeJS.Timeout
@@ -135,7 +73,7 @@ export class Engine {
     this.#native = startEngine(() => this.#drain())
     this.#rest = setTimeout(() => {
       this.#resting = false
-      if (this.#inFlight === 0 && this.#referenced) {
+      if (this.#waiting.size === 0 && this.#referenced) {
         this.#referenced = false
         this.#native.unref()
       }
@@ -144,9 +82,11 @@ export class Engine {
 
   /** Makes a client. Throws a PolicyError for settings that contradict each other or cannot be read. */
   createClient(settings: Settings): ClientState {
-    const state = { handle: answer(this.#native.createClient(settings.config)).u32(), settings }
+    const handle = answer(this.#native.createClient(settings.config)).u32()
+    const { onBadPin, lookup } = settings
+    const state = { handle, onBadPin, lookup }
     this.#released.register(state, state.handle, state)
-    if (settings.lookup !== null) this.#lookups.set(state.handle, new WeakRef(state))
+    if (lookup !== null) this.#lookups.set(state.handle, new WeakRef(state))
     return state
   }
 
@@ -214,8 +154,8 @@ export class Engine {
   /** Ends a client: at once, its requests rejecting with `reason`, or after its requests when there is none. */
   async close(state: ClientState, reason: unknown): Promise<void> {
     if (reason !== null) {
-      for (const pending of this.#slots) {
-        if (pending?.state === state && pending.method !== '') this.cancel(pending, reason)
+      for (const pending of this.#waiting.all()) {
+        if (pending.state === state && pending.method !== '') this.cancel(pending, reason)
       }
     }
     this.#released.unregister(state)
@@ -231,37 +171,20 @@ export class Engine {
   }
 
   #enter(pending: Pending): number {
-    if (this.#inFlight * 2 >= this.#slots.length) this.#grow()
-    let id = this.#nextId
-    while (this.#slots[id & this.#mask] !== undefined) id = (id + 1) >>> 0
-    this.#slots[id & this.#mask] = pending
-    this.#nextId = (id + 1) >>> 0
-    pending.id = id
-    if (++this.#inFlight === 1 && !this.#referenced) {
+    const id = this.#waiting.enter(pending)
+    if (!this.#referenced) {
       this.#referenced = true
       this.#native.ref()
     }
     return id
   }
 
-  #grow(): void {
-    const size = this.#slots.length * 2
-    const grown: (Pending | undefined)[] = new Array(size)
-    // ids that differ under the old mask differ under the new one
-    for (const pending of this.#slots)
-      if (pending !== undefined) grown[pending.id & (size - 1)] = pending
-    this.#slots = grown
-    this.#mask = size - 1
-  }
-
   /** Who waits for `id`, who is then off the books; none if it was given up. */
   #take(id: number): Pending | undefined {
-    const place = id & this.#mask
-    const pending = this.#slots[place]
-    if (pending === undefined || pending.id !== id) return undefined
-    this.#slots[place] = undefined
+    const pending = this.#waiting.take(id)
+    if (pending === undefined) return undefined
     pending.signal?.removeEventListener('abort', pending)
-    if (--this.#inFlight === 0 && !this.#resting) {
+    if (this.#waiting.size === 0 && !this.#resting) {
       this.#resting = true
       this.#rest.refresh()
     }
@@ -296,8 +219,8 @@ export class Engine {
 
   /** No record will come any more. */
   #abandon(error: PinfetchError): void {
-    for (const pending of this.#slots) {
-      if (pending !== undefined && this.#take(pending.id) === pending) this.#fail(pending, error)
+    for (const pending of this.#waiting.all()) {
+      if (this.#take(pending.id) === pending) this.#fail(pending, error)
     }
   }
 
@@ -320,13 +243,11 @@ export class Engine {
         break
       case Completion.connection:
         this.#connections.set(number, new Connection(Buffer.from(chunk.subarray(at + 5, end))))
+        this.#forget(number)
         break
       case Completion.gone:
         this.#connections.delete(number)
-        if (this.#lastNumber === number) {
-          this.#lastNumber = -1
-          this.#last = undefined
-        }
+        this.#forget(number)
         break
       case Completion.error:
         this.#settle(number, (pending) =>
@@ -393,6 +314,13 @@ export class Engine {
     return this.#last
   }
 
+  /** What was known of a connection is not so any more. */
+  #forget(number: number): void {
+    if (this.#lastNumber !== number) return
+    this.#lastNumber = -1
+    this.#last = undefined
+  }
+
   readonly #endBatch = (): void => {
     const batch = this.#batch
     this.#batch = []
@@ -415,13 +343,7 @@ export class Engine {
   #fail(pending: Pending, error: unknown): void {
     if (pending.method !== '') {
       if (error instanceof BadPinError) {
-        tellBadPin(
-          pending.state.settings.onBadPin,
-          error,
-          pending.method,
-          pending.url,
-          pending.headers,
-        )
+        tellBadPin(pending.state.onBadPin, error, pending.method, pending.url, pending.headers)
       }
       if (channels.requestError.hasSubscribers)
         channels.requestError.publish({ request: factsOf(pending), error })
@@ -430,7 +352,7 @@ export class Engine {
   }
 
   #lookUp(lookup: number, record: Reader): void {
-    const lookUp = this.#lookups.get(record.u32())?.deref()?.settings.lookup
+    const lookUp = this.#lookups.get(record.u32())?.deref()?.lookup
     const hostname = record.str()
     if (!lookUp) {
       this.#lookupFailed(lookup, { code: 'ECANCELLED', message: 'the client is gone' })

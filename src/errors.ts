@@ -82,11 +82,20 @@ function isBranded(of: object, value: unknown): boolean {
   return typeof value === 'object' && value !== null && Reflect.get(value, symbol) === true
 }
 
+/** Gives `error` those of the fields that are known: logs show no fact that is none. */
+function keep<Facts extends object>(
+  error: object,
+  facts: Facts,
+  names: readonly (keyof Facts)[],
+): void {
+  for (const name of names) {
+    const value = facts[name]
+    if (value !== undefined) Object.assign(error, { [name]: value })
+  }
+}
+
 /** What every error of pinfetch that is not the caller's mistake of type derives from; by itself, our own fault. */
 export class PinfetchError extends Error {
-  static {
-    brand(PinfetchError, 'PinfetchError')
-  }
   static override [Symbol.hasInstance](value: unknown): boolean {
     // biome-ignore lint/complexity/noThisInStatic: inherited, and asked for whichever class stands there
     return isBranded(this, value)
@@ -127,9 +136,6 @@ export interface BadPinReport {
  * Final: no request byte was sent, the connection is closed, and a retry gives the same answer.
  */
 export class BadPinError extends PinfetchError implements BadPinReport {
-  static {
-    brand(BadPinError, 'BadPinError')
-  }
   declare readonly code: 'ERR_BAD_PIN'
   readonly hostname: string
   readonly port: number
@@ -159,85 +165,62 @@ export class BadPinError extends PinfetchError implements BadPinReport {
 
 /** The server's certificate does not verify, whatever the pins. No request byte was sent. */
 export class CertificateError extends PinfetchError {
-  static {
-    brand(CertificateError, 'CertificateError')
-  }
   /** The host that was asked for. */
-  readonly hostname: string | undefined
+  declare readonly hostname?: string
   /** Who answered. */
-  readonly remoteAddress: string | undefined
+  declare readonly remoteAddress?: string
   /** `ERR_CERT_NAME_MISMATCH`: the names that the certificate is for. */
-  readonly names: readonly string[] | undefined
+  declare readonly names?: readonly string[]
   /** `ERR_CERT_EXPIRED`: when it ended. */
-  readonly notAfter: Date | undefined
+  declare readonly notAfter?: Date
   constructor(code: ErrorCode, failure: Failure) {
     super(code, failure.message, causeOf(failure))
-    this.hostname = failure.hostname
-    this.remoteAddress = failure.remoteAddress
-    this.names = failure.names
-    this.notAfter = failure.notAfter
+    keep(this, failure, ['hostname', 'remoteAddress', 'names', 'notAfter'])
   }
 }
 
 /** The handshake failed for another reason than the certificate. */
 export class TlsError extends PinfetchError {
-  static {
-    brand(TlsError, 'TlsError')
-  }
   /** The host that was asked for. */
-  readonly hostname: string | undefined
+  declare readonly hostname?: string
   /** Who answered. */
-  readonly remoteAddress: string | undefined
+  declare readonly remoteAddress?: string
   /** The alert that the peer sent (RFC 8446 §6), if it did. */
-  readonly alert: string | undefined
+  declare readonly alert?: string
   constructor(code: ErrorCode, failure: Failure) {
     super(code, failure.message, causeOf(failure))
-    this.hostname = failure.hostname
-    this.remoteAddress = failure.remoteAddress
-    this.alert = failure.alert
+    keep(this, failure, ['hostname', 'remoteAddress', 'alert'])
   }
 }
 
 /** The host's name has no address. */
 export class DnsError extends PinfetchError {
-  static {
-    brand(DnsError, 'DnsError')
-  }
   /** The name that was looked up. */
-  readonly hostname: string | undefined
+  declare readonly hostname?: string
   /** The resolver's code, such as `ENOTFOUND`. */
-  readonly systemCode: string | undefined
+  declare readonly systemCode?: string
   constructor(code: ErrorCode, failure: Failure) {
     super(code, failure.message, causeOf(failure))
-    this.hostname = failure.hostname
-    this.systemCode = failure.systemCode
+    keep(this, failure, ['hostname', 'systemCode'])
   }
 }
 
 /** No connection was made, or it ended before the response was whole. */
 export class ConnectError extends PinfetchError {
-  static {
-    brand(ConnectError, 'ConnectError')
-  }
   /** The host that was asked for. */
-  readonly hostname: string | undefined
+  declare readonly hostname?: string
   /** The address that was tried last, if one was. */
-  readonly remoteAddress: string | undefined
+  declare readonly remoteAddress?: string
   /** The system's code, such as `ECONNREFUSED`, if it was the system that failed. */
-  readonly systemCode: string | undefined
+  declare readonly systemCode?: string
   constructor(code: ErrorCode, failure: Failure) {
     super(code, failure.message, causeOf(failure))
-    this.hostname = failure.hostname
-    this.remoteAddress = failure.remoteAddress
-    this.systemCode = failure.systemCode
+    keep(this, failure, ['hostname', 'remoteAddress', 'systemCode'])
   }
 }
 
 /** The request outlasted its time limit. */
 export class TimeoutError extends PinfetchError {
-  static {
-    brand(TimeoutError, 'TimeoutError')
-  }
   /** What was under way. */
   readonly phase: Phase
   /** The limit in force for the request, in milliseconds. */
@@ -251,9 +234,6 @@ export class TimeoutError extends PinfetchError {
 
 /** The request was given up by its caller, without a reason of the caller's own. */
 export class AbortError extends PinfetchError {
-  static {
-    brand(AbortError, 'AbortError')
-  }
   constructor(message: string, options?: ErrorOptions) {
     super('ABORT_ERR', message, options)
   }
@@ -261,17 +241,13 @@ export class AbortError extends PinfetchError {
 
 /** The peer broke the rules of HTTP, or its response passes a limit. */
 export class ProtocolError extends PinfetchError {
-  static {
-    brand(ProtocolError, 'ProtocolError')
-  }
   /** The host that answered. */
-  readonly hostname: string | undefined
+  declare readonly hostname?: string
   /** `ERR_HTTP_BODY_TOO_LARGE`: the limit in force, in bytes. */
-  readonly limit: number | undefined
+  declare readonly limit?: number
   constructor(code: ErrorCode, failure: Failure) {
     super(code, failure.message, causeOf(failure))
-    this.hostname = failure.hostname
-    this.limit = failure.limit
+    keep(this, failure, ['hostname', 'limit'])
   }
 }
 
@@ -293,24 +269,31 @@ export interface PolicyPlace {
 
 /** A pin, a host pattern or an option is wrong, or the policy forbids the request. Nothing was sent. */
 export class PolicyError extends PinfetchError implements PolicyPlace {
-  static {
-    brand(PolicyError, 'PolicyError')
-  }
-  readonly option: string | undefined
-  readonly pattern: string | undefined
-  readonly index: number | undefined
-  readonly input: string | undefined
-  readonly hostname: string | undefined
-  readonly port: number | undefined
+  declare readonly option?: string
+  declare readonly pattern?: string
+  declare readonly index?: number
+  declare readonly input?: string
+  declare readonly hostname?: string
+  declare readonly port?: number
   constructor(code: ErrorCode, message: string, place: PolicyPlace = {}, options?: ErrorOptions) {
     super(code, message, options)
-    this.option = place.option
-    this.pattern = place.pattern
-    this.index = place.index
-    this.input = place.input
-    this.hostname = place.hostname
-    this.port = place.port
+    keep(this, place, ['option', 'pattern', 'index', 'input', 'hostname', 'port'])
   }
+}
+
+for (const [name, kind] of Object.entries({
+  AbortError,
+  BadPinError,
+  CertificateError,
+  ConnectError,
+  DnsError,
+  PinfetchError,
+  PolicyError,
+  ProtocolError,
+  TimeoutError,
+  TlsError,
+})) {
+  brand(kind, name)
 }
 
 /** A TypeError with a code: the caller gave a value that cannot be sent. */
@@ -324,6 +307,21 @@ export function invalidArgument(
 /** The option `option` is wrong. */
 export function invalidOption(option: string, message: string): PolicyError {
   return new PolicyError('ERR_POLICY_INVALID_OPTION', message, { option })
+}
+
+/** What a value is, for an error: never what it holds. */
+export function nameOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (value instanceof Uint8Array) return 'a byte array'
+  if (typeof value === 'object') return nameOfObject(value)
+  return `a ${typeof value}`
+}
+
+/** `a Blob`, `a Map`; of a class without a tag of its own, `an object`. */
+function nameOfObject(value: object): string {
+  const tag = Object.prototype.toString.call(value).slice('[object '.length, -1)
+  return tag === 'Object' ? 'an object' : `a ${tag}`
 }
 
 /** The code of a record's number; of a number that this version does not know, our own fault's. */

@@ -11,7 +11,6 @@ export type {
   RequestFacts,
   RequestResponseMessage,
 } from './diagnostics.js'
-export type { ServerPins } from './engine.js'
 export type { BadPinReport, ErrorCode, PolicyPlace } from './errors.js'
 export {
   AbortError,
@@ -30,6 +29,7 @@ export { Headers } from './headers.js'
 export type { LookupFunction } from './lookup.js'
 export { describeInputs, versions } from './native.js'
 export type { AnchorsInput, ClientOptions, LookupMap } from './options.js'
+export type { ServerPins } from './pending.js'
 export type { PinInput, PinSetInput, PinsInForce, PinsInput } from './policy.js'
 export { Policy, policyLookup } from './policy.js'
 export type { HeadersInit, RequestInit, RequestInput, RequestLike } from './request.js'

@@ -1,7 +1,7 @@
 import type { BadPinHandler } from './bad-pin.js'
-import { invalidOption, PolicyError } from './errors.js'
+import { invalidOption, nameOf, PolicyError } from './errors.js'
 import type { LookupFunction } from './lookup.js'
-import { nameOf, type PinsInput, type Policy, writePolicy } from './policy.js'
+import { type PinsInput, type Policy, writePolicy } from './policy.js'
 import { type HeadersInit, hasField, readHeaders, readTimeout } from './request.js'
 import { Writer } from './wire.js'
 
@@ -137,7 +137,7 @@ export function readOptions(options: unknown): Settings {
   } else {
     out.u8(0)
   }
-  writeAnchors(out, 'extraCa', given.get('extraCa') ?? [])
+  writeAnchors(out, 'extraCa', givenOr(given, 'extraCa', []))
   out.flag(flag(given, 'systemCa', DEFAULTS.systemCa))
   out.flag(flag(given, 'insecureSkipVerify', DEFAULTS.insecureSkipVerify))
   const serverName = given.get('serverName')
@@ -167,7 +167,10 @@ export function readOptions(options: unknown): Settings {
   }
 }
 
-function readGiven(options: unknown): Map<keyof ClientOptions, unknown> {
+/** The options that were given, by name. */
+type Given = ReadonlyMap<keyof ClientOptions, unknown>
+
+function readGiven(options: unknown): Given {
   const given = new Map<keyof ClientOptions, unknown>()
   if (options === undefined) return given
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -200,23 +203,25 @@ function wrongType(option: keyof ClientOptions, value: unknown, wanted: string):
   return invalidOption(option, `${option} is ${nameOf(value)}: give ${wanted}`)
 }
 
-function flag(
-  given: ReadonlyMap<keyof ClientOptions, unknown>,
-  option: keyof ClientOptions,
-  fallback: boolean,
-): boolean {
-  const value = given.get(option) ?? fallback
+/** An option's value; null is a value, and a wrong one where it says nothing. */
+function givenOr(given: Given, option: keyof ClientOptions, fallback: unknown): unknown {
+  const value = given.get(option)
+  return value === undefined ? fallback : value
+}
+
+function flag(given: Given, option: keyof ClientOptions, fallback: boolean): boolean {
+  const value = givenOr(given, option, fallback)
   if (typeof value !== 'boolean') throw wrongType(option, value, 'true or false')
   return value
 }
 
 function choice(
-  given: ReadonlyMap<keyof ClientOptions, unknown>,
+  given: Given,
   option: keyof ClientOptions,
   fallback: string,
   choices: Readonly<Record<string, number>>,
 ): number {
-  const value = given.get(option) ?? fallback
+  const value = givenOr(given, option, fallback)
   if (typeof value !== 'string') throw wrongType(option, value, quoted(choices))
   const number = Object.hasOwn(choices, value) ? choices[value] : undefined
   if (number === undefined)
@@ -231,13 +236,13 @@ function quoted(choices: Readonly<Record<string, number>>): string {
 }
 
 function count(
-  given: ReadonlyMap<keyof ClientOptions, unknown>,
+  given: Given,
   option: keyof ClientOptions,
   fallback: number,
   least: number,
   most: number,
 ): number {
-  const value = given.get(option) ?? fallback
+  const value = givenOr(given, option, fallback)
   if (typeof value !== 'number') throw wrongType(option, value, 'a number')
   if (!Number.isInteger(value) || value < least || value > most) {
     throw invalidOption(
@@ -248,13 +253,9 @@ function count(
   return value
 }
 
-function milliseconds(
-  given: ReadonlyMap<keyof ClientOptions, unknown>,
-  option: keyof ClientOptions,
-  fallback: number,
-): number {
+function milliseconds(given: Given, option: keyof ClientOptions, fallback: number): number {
   try {
-    return readTimeout(option, given.get(option) ?? fallback)
+    return readTimeout(option, givenOr(given, option, fallback))
   } catch (cause) {
     throw asOption(option, cause)
   }
@@ -279,6 +280,7 @@ function writeAnchors(out: Writer, option: 'ca' | 'extraCa', value: unknown): vo
 
 function defaultHeaders(value: unknown): string[] {
   try {
+    if (value === null) throw wrongType('headers', value, 'an object, pairs, a Headers or a Map')
     return readHeaders(value) ?? []
   } catch (cause) {
     throw asOption('headers', cause)

@@ -1,4 +1,4 @@
-import { invalidOption, PolicyError } from './errors.js'
+import { invalidOption, nameOf, PolicyError } from './errors.js'
 import { lookUpPolicy } from './native.js'
 import { PinSource, Writer } from './wire.js'
 
@@ -49,7 +49,7 @@ export class Policy {
 
   /** Reads and checks `pins`; throws a {@link PolicyError} that names host, index and mend. */
   constructor(pins: PinsInput) {
-    this.#encoded = encodePolicy(pins)
+    this.#encoded = Buffer.from(encodePolicy(pins)) // its own bytes only, since it lives on
     this.lookup('localhost') // compiles it: what is wrong is said now
   }
 
@@ -215,13 +215,4 @@ function badSet(pattern: string, problem: string): PolicyError {
       pattern,
     },
   )
-}
-
-/** What a value is, for an error: never what it holds. */
-export function nameOf(value: unknown): string {
-  if (value === null || value === undefined) return String(value)
-  if (Array.isArray(value)) return 'an array'
-  if (value instanceof Uint8Array) return 'a byte array'
-  if (typeof value === 'object') return 'an object'
-  return `a ${typeof value}`
 }

@@ -1,5 +1,5 @@
 import { type BodyInit, extractBody } from './body.js'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, nameOf } from './errors.js'
 
 /** Header fields of a request: an object of values or lists of values, or pairs, a `Headers` or a `Map`. */
 export type HeadersInit =
@@ -61,9 +61,7 @@ export function readCall(
     return { method: method ?? 'GET', url, headers: null, body: null, timeout: null, signal: null }
   }
   if (typeof init !== 'object' || init === null) {
-    throw invalidArgument(
-      `the request's options are ${init === null ? 'null' : `a ${typeof init}`}: give an object`,
-    )
+    throw invalidArgument(`the request's options are ${nameOf(init)}: give an object`)
   }
   for (const key in init) {
     if (!INIT_KEYS.has(key)) throw invalidArgument(`unknown request option ${JSON.stringify(key)}`)
@@ -92,9 +90,7 @@ export function splitInput(
 ): [url: string | URL, init: RequestInit | undefined] {
   if (typeof input === 'string' || input instanceof URL) return [input, init]
   if (typeof input !== 'object' || input === null || !('url' in input)) {
-    throw invalidArgument(
-      `the request is ${input === null ? 'null' : `a ${typeof input}`}: give a URL or an object with a url`,
-    )
+    throw invalidArgument(`the request is ${nameOf(input)}: give a URL or an object with a url`)
   }
   const { url, method, headers, body, timeout, signal } = input
   return [url, { method, headers, body, timeout, signal, ...init }]
@@ -102,9 +98,7 @@ export function splitInput(
 
 function hrefOf(input: unknown): string {
   if (input instanceof URL) return input.href
-  throw invalidArgument(
-    `the URL is ${input === null ? 'null' : `a ${typeof input}`}: give a string or a URL`,
-  )
+  throw invalidArgument(`the URL is ${nameOf(input)}: give a string or a URL`)
 }
 
 function readMethod(ofCall: string | null, given: unknown): string {
@@ -149,7 +143,7 @@ export function readHeaders(headers: unknown): string[] | null {
   if (headers === undefined || headers === null) return null
   if (typeof headers !== 'object') {
     throw invalidArgument(
-      `the headers are a ${typeof headers}: give an object, pairs, a Headers or a Map`,
+      `the headers are ${nameOf(headers)}: give an object, pairs, a Headers or a Map`,
     )
   }
   const list: string[] = []
@@ -175,9 +169,7 @@ function pushField(list: string[], name: unknown, value: unknown): void {
     throw invalidArgument(`the header name ${JSON.stringify(name)} is not a token (RFC 9110 §5.1)`)
   }
   if (typeof value !== 'string' && typeof value !== 'number') {
-    throw invalidArgument(
-      `the value of the header ${name} is ${value === null ? 'null' : `a ${typeof value}`}: give a string`,
-    )
+    throw invalidArgument(`the value of the header ${name} is ${nameOf(value)}: give a string`)
   }
   // https://fetch.spec.whatwg.org/#concept-header-value-normalize
   const text = String(value).replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '')
@@ -206,7 +198,7 @@ export function hasField(headers: readonly string[], wanted: string): boolean {
 export function readTimeout(option: string, given: unknown): number {
   if (typeof given !== 'number' || !(given >= 0 && given <= LONGEST_TIMEOUT)) {
     throw invalidArgument(
-      `${option} is ${show(given)}: give milliseconds from 0 (no limit) to ${LONGEST_TIMEOUT}`,
+      `${option} is ${typeof given === 'number' ? given : nameOf(given)}: give milliseconds from 0 (no limit) to ${LONGEST_TIMEOUT}`,
     )
   }
   return Math.ceil(given)
@@ -223,9 +215,5 @@ function readSignal(given: unknown): AbortSignal | null {
   ) {
     return given as AbortSignal // has what is used of one
   }
-  throw invalidArgument(`the signal is ${show(given)}: give an AbortSignal`)
-}
-
-function show(value: unknown): string {
-  return typeof value === 'number' || value === null ? String(value) : `a ${typeof value}`
+  throw invalidArgument(`the signal is ${nameOf(given)}: give an AbortSignal`)
 }

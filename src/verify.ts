@@ -1,6 +1,6 @@
-import { codeOf, type ErrorCode, invalidArgument } from './errors.js'
+import { codeOf, type ErrorCode, invalidArgument, nameOf } from './errors.js'
 import { toError, verifyChainRecord } from './native.js'
-import { nameOf, type PinInput, writePin } from './policy.js'
+import { type PinInput, writePin } from './policy.js'
 import { Reader, readFailure, Writer } from './wire.js'
 
 /** A certificate chain to judge. */

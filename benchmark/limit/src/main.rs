@@ -3,7 +3,11 @@
 //! No pool, no pins, no JavaScript: each worker has a connection (HTTP/1.1), all share one (HTTP/2), or each request
 //! makes its own (cold). Speaks the same protocol as the clients in TypeScript: a plan in JSON as the only argument, a
 //! result in JSON on standard output.
-#![expect(clippy::print_stdout, clippy::expect_used, reason = "a program, run by the benchmark only")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a program, run by the benchmark only"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,17 +56,34 @@ async fn main() -> Result<(), Bad> {
     for certificate in CertificateDer::pem_slice_iter(plan.ca.as_bytes()) {
         roots.add(certificate?)?;
     }
-    let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    tls.alpn_protocols = vec![if plan.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    let mut tls = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![if plan.http2 {
+        b"h2".to_vec()
+    } else {
+        b"http/1.1".to_vec()
+    }];
     if plan.cold {
         tls.resumption = rustls::client::Resumption::disabled();
     }
-    let origin = Arc::new(Origin { tls: TlsConnector::from(Arc::new(tls)), plan });
-    let shared = if origin.plan.http2 { Some(origin.open_http2().await?) } else { None };
+    let origin = Arc::new(Origin {
+        tls: TlsConnector::from(Arc::new(tls)),
+        plan,
+    });
+    let shared = if origin.plan.http2 {
+        Some(origin.open_http2().await?)
+    } else {
+        None
+    };
     round(&origin, shared.as_ref(), origin.plan.warmup).await?;
     let (cpu, wall) = (cpu_us(), Instant::now());
     let bytes = round(&origin, shared.as_ref(), origin.plan.requests).await?;
-    let outcome = Outcome { cpu_us: cpu_us() - cpu, wall_us: wall.elapsed().as_micros(), bytes };
+    let outcome = Outcome {
+        cpu_us: cpu_us() - cpu,
+        wall_us: wall.elapsed().as_micros(),
+        bytes,
+    };
     println!("{}", serde_json::to_string(&outcome)?);
     Ok(())
 }
@@ -80,7 +101,9 @@ async fn round(origin: &Arc<Origin>, shared: Option<&Http2>, requests: u32) -> R
     let mut workers = Vec::new();
     for _ in 0..origin.plan.concurrency {
         let (origin, left, shared) = (origin.clone(), left.clone(), shared.cloned());
-        workers.push(tokio::spawn(async move { work(&origin, &left, shared).await }));
+        workers.push(tokio::spawn(
+            async move { work(&origin, &left, shared).await },
+        ));
     }
     let mut bytes = 0;
     for worker in workers {
@@ -92,7 +115,12 @@ async fn round(origin: &Arc<Origin>, shared: Option<&Http2>, requests: u32) -> R
 async fn work(origin: &Origin, left: &AtomicU32, mut shared: Option<Http2>) -> Result<u64, Bad> {
     let mut bytes = 0;
     let mut own: Option<Http1> = None;
-    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+    while left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        })
+        .is_ok()
+    {
         let response = if let Some(sender) = &mut shared {
             sender.send_request(origin.request(true)?).await?
         } else {
@@ -110,12 +138,21 @@ async fn work(origin: &Origin, left: &AtomicU32, mut shared: Option<Http2>) -> R
 
 impl Origin {
     fn request(&self, http2: bool) -> Result<http::Request<Empty<Bytes>>, Bad> {
-        let Plan { hostname, port, path, .. } = &self.plan;
-        let request = http::Request::builder().header("accept", "*/*").header("user-agent", "limit");
+        let Plan {
+            hostname,
+            port,
+            path,
+            ..
+        } = &self.plan;
+        let request = http::Request::builder()
+            .header("accept", "*/*")
+            .header("user-agent", "limit");
         let request = if http2 {
             request.uri(format!("https://{hostname}:{port}{path}"))
         } else {
-            request.uri(path).header("host", format!("{hostname}:{port}"))
+            request
+                .uri(path)
+                .header("host", format!("{hostname}:{port}"))
         };
         Ok(request.body(Empty::new())?)
     }
@@ -134,7 +171,8 @@ impl Origin {
     }
 
     async fn open_http2(&self) -> Result<Http2, Bad> {
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), self.open().await?).await?;
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), self.open().await?).await?;
         tokio::spawn(connection);
         Ok(sender)
     }

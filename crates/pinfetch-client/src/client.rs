@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
 use rustls_pki_types::CertificateDer;
-use url::{Position, Url};
 
 use crate::config::{Config, ConnectionKey, Scheme, Trust};
 use crate::connect::roots::Roots;
@@ -21,13 +20,15 @@ use crate::error::RequestError;
 use crate::exchange::{Outcome, exchange, request_body};
 use crate::gate::{Gate, RequestBody};
 use crate::reload;
+use crate::target::{Target, parse_authority};
 
 /// How often a request is sent again on another connection where nothing of it was sent.
 const RESENDS: u32 = 16;
 /// How often an idempotent request is sent again because its kept-alive connection had gone stale, or was revoked.
 const REPLAYS: u32 = 3;
 
-const DEFAULT_USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("pinfetch/", env!("CARGO_PKG_VERSION")));
+const DEFAULT_USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("pinfetch/", env!("CARGO_PKG_VERSION")));
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
 /// What the clients of one process or engine share: trust anchors, and the numbering of connections.
@@ -41,7 +42,11 @@ impl Environment {
     /// `on_gone` hears of each connection that was announced ([`Connection::announce`]) and that no response will name
     /// any more.
     pub fn new(on_gone: impl Fn(u32) + Send + Sync + 'static) -> Self {
-        Self { roots: Roots::default(), next_connection: Arc::new(AtomicU32::new(1)), on_gone: Arc::new(on_gone) }
+        Self {
+            roots: Roots::default(),
+            next_connection: Arc::new(AtomicU32::new(1)),
+            on_gone: Arc::new(on_gone),
+        }
     }
 }
 
@@ -53,7 +58,9 @@ impl Default for Environment {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Environment").field("roots", &self.roots).finish_non_exhaustive()
+        f.debug_struct("Environment")
+            .field("roots", &self.roots)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,17 +72,19 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("config", &self.gate.config).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("config", &self.gate.config)
+            .finish_non_exhaustive()
     }
 }
 
 /// A request to send.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// The method.
     pub method: Method,
     /// An absolute `https:` or `http:` URL.
-    pub url: String,
+    pub url: &'a str,
     /// The request's own fields; they replace the client's of the same name.
     pub headers: HeaderMap,
     /// The body.
@@ -84,12 +93,12 @@ pub struct Request {
     pub timeout: TimeLimit,
 }
 
-impl Request {
+impl<'a> Request<'a> {
     /// A GET without fields of its own.
-    pub fn get(url: impl Into<String>) -> Self {
+    pub fn get(url: &'a str) -> Self {
         Self {
             method: Method::GET,
-            url: url.into(),
+            url,
             headers: HeaderMap::new(),
             body: None,
             timeout: TimeLimit::OfClient,
@@ -137,8 +146,8 @@ impl Connection {
         &self.0.facts
     }
 
-    /// True the first time that it is called for this connection, whoever calls; the [`Environment`]'s `on_gone` is
-    /// then called when the connection is gone.
+    /// True the first time that it is called for this connection, whoever calls, and again when its facts have changed;
+    /// the [`Environment`]'s `on_gone` is then called when the connection is gone.
     pub fn announce(&self) -> bool {
         self.0.announce()
     }
@@ -162,34 +171,59 @@ impl Client {
     /// [`RequestError::Option`] when pins meet [`Trust::Insecure`] or a trust anchor cannot be used.
     pub fn new(config: Config, environment: &Environment) -> Result<Self, RequestError> {
         let verification = match &config.trust {
-            Trust::Insecure if !config.policy.is_empty() => return Err(reload::insecure_with_pins()),
+            Trust::Insecure if !config.policy.is_empty() => {
+                return Err(reload::insecure_with_pins());
+            }
             Trust::Insecure => Verification::Insecure,
             Trust::Anchors(wanted) => Verification::Anchors(environment.roots.load(wanted)?),
         };
-        let (on_gone, next_connection) = (environment.on_gone.clone(), environment.next_connection.clone());
-        Ok(Self { gate: Gate::new(config, verification, on_gone, next_connection) })
+        let (on_gone, next_connection) = (
+            environment.on_gone.clone(),
+            environment.next_connection.clone(),
+        );
+        let fields = client_fields(&config)?;
+        Ok(Self {
+            gate: Gate::new(config, fields, verification, on_gone, next_connection),
+        })
     }
 
     /// Sends `request` and reads the whole response.
     ///
     /// # Errors
     /// [`RequestError`], of which [`RequestError::BadPin`] means that no byte of the request was sent.
-    pub async fn send(&self, request: Request) -> Result<Response, RequestError> {
-        let _in_flight = self.gate.enter();
+    pub fn send(
+        &self,
+        request: Request<'_>,
+    ) -> impl Future<Output = Result<Response, RequestError>> + Send + use<> {
         let limit = match request.timeout {
             TimeLimit::OfClient => self.gate.config.timeout,
             TimeLimit::None => None,
             TimeLimit::Of(limit) => Some(limit),
         };
-        let request = Prepared::new(&self.gate.config, request)?;
+        // read here and boxed, so that the future stays small: it is moved to where it runs
+        let prepared = Prepared::new(&self.gate, request).map(Box::new);
+        let in_flight = self.gate.enter();
+        async move { Self::send_prepared(in_flight.gate(), prepared?, limit).await }
+    }
+
+    async fn send_prepared(
+        gate: &Arc<Gate>,
+        request: Box<Prepared>,
+        limit: Option<Duration>,
+    ) -> Result<Response, RequestError> {
         let progress = Progress::new(Phase::Queue);
         let attempt = Mutex::new(None);
-        let sending = self.exchange(request, &progress, &attempt);
-        let Some(limit) = limit else { return sending.await };
+        let sending = Self::exchange(gate, request, &progress, &attempt);
+        let Some(limit) = limit else {
+            return sending.await;
+        };
         match tokio::time::timeout(limit, sending).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
-                let waited_for = attempt.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let waited_for = attempt
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
                 let phase = match (progress.phase(), waited_for) {
                     (Phase::Queue, Some(attempt)) => attempt.phase(),
                     (phase, _) => phase,
@@ -200,16 +234,16 @@ impl Client {
     }
 
     async fn exchange(
-        &self,
-        request: Prepared,
+        gate: &Arc<Gate>,
+        request: Box<Prepared>,
         progress: &Progress,
         attempt: &Mutex<Option<Arc<Progress>>>,
     ) -> Result<Response, RequestError> {
         let (mut resends, mut replays) = (0, 0);
         loop {
             progress.enter(Phase::Queue);
-            let lease = self.gate.acquire(&request.key, attempt).await?;
-            let error = match exchange(lease, &request, self.gate.config.max_response_bytes, progress).await {
+            let lease = gate.acquire(request.key(), attempt).await?;
+            let error = match exchange(lease, gate, &request, progress).await {
                 Outcome::Whole(head, body, live) => return Ok(request.response(head, body, live)),
                 Outcome::Failed(error) => return Err(error),
                 Outcome::Unsent(error) => {
@@ -247,7 +281,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`send`](Self::send); [`RequestError::Url`] for an authority that cannot be read.
-    pub async fn server_pins(&self, authority: &str, presented: bool) -> Result<ServerPins, RequestError> {
+    pub async fn server_pins(
+        &self,
+        authority: &str,
+        presented: bool,
+    ) -> Result<ServerPins, RequestError> {
         let _in_flight = self.gate.enter();
         let config = &self.gate.config;
         let (host, port) = parse_authority(authority)?;
@@ -268,8 +306,15 @@ impl Client {
         let limit = config.timeout.unwrap_or(Duration::MAX);
         let seen = tokio::time::timeout(limit, looking)
             .await
-            .map_err(|_elapsed| RequestError::Timeout { phase: progress.phase(), limit })??;
-        Ok(ServerPins { remote: seen.remote, path: seen.path, presented: seen.chain })
+            .map_err(|_elapsed| RequestError::Timeout {
+                phase: progress.phase(),
+                limit,
+            })??;
+        Ok(ServerPins {
+            remote: seen.remote,
+            path: seen.path,
+            presented: seen.chain,
+        })
     }
 
     /// The pins in force for `host` and `port`, if it has any.
@@ -285,121 +330,64 @@ impl Client {
     }
 }
 
-/// Reads `host` or `host:port` (RFC 3986 §3.2 without user information); the port is 443 by default.
-///
-/// # Errors
-/// [`RequestError::Url`] for anything else, a URL included.
-pub fn parse_authority(authority: &str) -> Result<(Host, u16), RequestError> {
-    if authority.contains(['/', '\\', '?', '#', '@']) {
-        return Err(bad_url(authority, "a host, or host:port, is expected"));
-    }
-    let Target { host, port, .. } = Target::parse(&format!("https://{authority}/"))?;
-    Ok((host, port))
-}
-
-struct Target {
-    url: Url,
-    scheme: Scheme,
-    host: Host,
-    port: u16,
-}
-
-impl Target {
-    /// Parses as the URL standard does, so that one reading of the host serves pins, DNS, server name and `Host`.
-    fn parse(text: &str) -> Result<Self, RequestError> {
-        let url = Url::parse(text).map_err(|error| bad_url(text, &error.to_string()))?;
-        let scheme = match url.scheme() {
-            "https" => Scheme::Https,
-            "http" => Scheme::Http,
-            other => return Err(bad_url(text, &format!("the scheme {other}: is not http: or https:"))),
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(bad_url(text, "credentials in a URL are refused: send an Authorization field"));
-        }
-        let host = url.host().ok_or_else(|| bad_url(text, "it has no host"))?;
-        let host = Host::from_url(&host).map_err(|error| bad_url(text, &error.to_string()))?;
-        let port = url.port_or_known_default().ok_or_else(|| bad_url(text, "it has no port"))?;
-        if port == 0 {
-            return Err(bad_url(text, "port 0 cannot be connected to"));
-        }
-        Ok(Self { url, scheme, host, port })
-    }
-}
-
-fn bad_url(text: &str, problem: &str) -> RequestError {
-    RequestError::Url { url: without_userinfo(text).into(), problem: problem.into() }
-}
-
-/// `text` without what may be a user name and a password, even where it is no URL.
-fn without_userinfo(text: &str) -> String {
-    let start = text.find("//").map_or(0, |at| at + 2);
-    let (head, rest) = text.split_at(start);
-    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    let host = authority.rfind('@').map_or(authority, |at| authority.split_at(at + 1).1);
-    format!("{head}{host}{tail}")
-}
-
 /// A request that was checked and can be sent, again if need be.
 pub(crate) struct Prepared {
-    pub(crate) key: Arc<ConnectionKey>,
+    pub(crate) target: Target,
     method: Method,
-    /// Absolute form; HTTP/1.1 sends its path and query.
-    uri: Uri,
-    headers: HeaderMap,
-    host_field: HeaderValue,
+    /// None for the client's own fields only.
+    headers: Option<HeaderMap>,
     body: Option<Bytes>,
-    url: Option<String>,
 }
 
 impl Prepared {
-    fn new(config: &Config, request: Request) -> Result<Self, RequestError> {
-        let Request { method, url: text, mut headers, body, timeout: _ } = request;
+    fn new(gate: &Gate, request: Request<'_>) -> Result<Self, RequestError> {
+        let Request {
+            method,
+            url,
+            headers,
+            body,
+            timeout: _,
+        } = request;
         if matches!(method, Method::CONNECT | Method::TRACE) {
-            return Err(RequestError::Argument(format!("the method {method} is not allowed").into()));
+            return Err(RequestError::Argument(
+                format!("the method {method} is not allowed").into(),
+            ));
         }
-        let Target { url, scheme, host, port } = Target::parse(&text)?;
-        check_fields(&headers)?;
-        for (name, value) in &config.headers {
-            if !headers.contains_key(name) {
-                headers.append(name.clone(), value.clone());
-            }
-        }
-        headers.entry(ACCEPT).or_insert(ANYTHING);
-        headers.entry(USER_AGENT).or_insert(DEFAULT_USER_AGENT);
-        let authority = match url.port() {
-            Some(port) if host.ip().is_some_and(|ip| ip.is_ipv6()) => format!("[{host}]:{port}"),
-            Some(port) => format!("{host}:{port}"),
-            None if host.ip().is_some_and(|ip| ip.is_ipv6()) => format!("[{host}]"),
-            None => host.to_string(),
+        let target = gate.destinations.read(&gate.config, &gate.fields, url)?;
+        let headers = if headers.is_empty() {
+            None
+        } else {
+            Some(with_defaults(headers, &gate.fields)?)
         };
-        let unsendable = |problem: &dyn fmt::Display| bad_url(&text, &problem.to_string());
-        let uri = Uri::builder()
-            .scheme(url.scheme())
-            .authority(authority.as_str())
-            .path_and_query(&url[Position::BeforePath..Position::AfterQuery])
-            .build()
-            .map_err(|error| unsendable(&error))?;
-        let host_field = HeaderValue::try_from(authority).map_err(|error| unsendable(&error))?;
-        let key = ConnectionKey::new(config, scheme, host, port);
-        let url = (url.as_str() != text).then(|| url.into());
-        Ok(Self { key, method, uri, headers, host_field, body, url })
+        Ok(Self {
+            target,
+            method,
+            headers,
+            body,
+        })
     }
 
-    /// The message for one connection.
-    pub(crate) fn message(&self, http2: bool) -> http::Request<RequestBody> {
+    pub(crate) fn key(&self) -> &Arc<ConnectionKey> {
+        &self.target.destination.key
+    }
+
+    /// The message for one connection of `gate`.
+    pub(crate) fn message(&self, gate: &Gate, http2: bool) -> http::Request<RequestBody> {
         let mut message = http::Request::new(request_body(self.body.as_ref()));
         *message.method_mut() = self.method.clone();
-        let mut headers = self.headers.clone();
+        let destination = &self.target.destination;
+        *message.headers_mut() = match (&self.headers, http2) {
+            (None, true) => gate.fields.clone(),
+            (None, false) => destination.http1_fields(),
+            (Some(headers), true) => headers.clone(),
+            (Some(headers), false) => destination.with_host(headers),
+        };
         if http2 {
             *message.version_mut() = Version::HTTP_2;
-            *message.uri_mut() = self.uri.clone();
+            *message.uri_mut() = self.target.absolute();
         } else {
-            let path = self.uri.path_and_query().cloned();
-            *message.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-            headers.insert(HOST, self.host_field.clone());
+            *message.uri_mut() = self.target.origin_form();
         }
-        *message.headers_mut() = headers;
         message
     }
 
@@ -416,10 +404,38 @@ impl Prepared {
             reason: reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes())),
             headers: head.headers,
             body,
-            url: self.url,
+            url: self.target.url,
             connection: Connection(live),
         }
     }
+}
+
+/// The fields that every request of a client carries, unless it sets them itself.
+pub(crate) fn client_fields(config: &Config) -> Result<HeaderMap, RequestError> {
+    let mut given = HeaderMap::new();
+    for (name, value) in &config.headers {
+        given.append(name.clone(), value.clone());
+    }
+    let mut defaults = HeaderMap::new();
+    defaults.insert(ACCEPT, ANYTHING);
+    defaults.insert(USER_AGENT, DEFAULT_USER_AGENT);
+    with_defaults(given, &defaults)
+}
+
+/// `fields` and those of `defaults` whose names it lacks.
+fn with_defaults(mut fields: HeaderMap, defaults: &HeaderMap) -> Result<HeaderMap, RequestError> {
+    check_fields(&fields)?;
+    let own: Vec<HeaderName> = defaults
+        .keys()
+        .filter(|name| !fields.contains_key(*name))
+        .cloned()
+        .collect();
+    for name in own {
+        for value in defaults.get_all(&name) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    Ok(fields)
 }
 
 /// Fields that decide where a message ends or to whom it goes are not the caller's to set (RFC 9112 §6, RFC 9113 §8.2.2).

@@ -137,7 +137,12 @@ impl ConnectionKey {
             max_response_bytes: _,
             headers: _,
         } = config;
-        Arc::new(Self { scheme, host, port, server_name: server_name.clone() })
+        Arc::new(Self {
+            scheme,
+            host,
+            port,
+            server_name: server_name.clone(),
+        })
     }
 
     /// The name that the server must prove: the override, or the URL's host.

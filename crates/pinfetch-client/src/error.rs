@@ -316,7 +316,11 @@ impl Code {
 
     /// The crate below names its codes as this one does; `tests` walks both lists.
     fn named(text: &str) -> Self {
-        Self::ALL.iter().copied().find(|code| code.as_str() == text).unwrap_or(Self::Internal)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == text)
+            .unwrap_or(Self::Internal)
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,6 +26,7 @@ use crate::connect::{Connected, ConnectionFacts, Live, connect};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::reload;
+use crate::target::Destinations;
 
 /// Origins without connections that a client remembers (their sessions and protocol) before it forgets them.
 const REMEMBERED_ORIGINS: usize = 4096;
@@ -43,6 +45,9 @@ pub(crate) type RequestBody = Full<Bytes>;
 /// The connections of one client, and the policy that they obey.
 pub(crate) struct Gate {
     pub(crate) config: Config,
+    /// The fields that every request carries.
+    pub(crate) fields: HeaderMap,
+    pub(crate) destinations: Destinations,
     verification: Verification,
     state: Mutex<State>,
     born: Instant,
@@ -135,12 +140,18 @@ impl Lease {
     pub(crate) async fn send(
         &mut self,
         request: http::Request<RequestBody>,
-    ) -> Result<http::Response<hyper::body::Incoming>, hyper::client::conn::TrySendError<http::Request<RequestBody>>>
-    {
+    ) -> Result<
+        http::Response<hyper::body::Incoming>,
+        hyper::client::conn::TrySendError<http::Request<RequestBody>>,
+    > {
         match self {
             Self::Http1(lease) => {
                 lease.pristine = false;
-                lease.connection_mut().sender.try_send_request(request).await
+                lease
+                    .connection_mut()
+                    .sender
+                    .try_send_request(request)
+                    .await
             }
             Self::Http2(lease) => lease.connection.sender.try_send_request(request).await,
         }
@@ -168,11 +179,15 @@ impl Lease {
 
 impl Http1Lease {
     fn connection(&self) -> &Http1 {
-        self.connection.as_ref().expect("taken only by give_back and drop, which end the lease")
+        self.connection
+            .as_ref()
+            .expect("taken only by give_back and drop, which end the lease")
     }
 
     fn connection_mut(&mut self) -> &mut Http1 {
-        self.connection.as_mut().expect("taken only by give_back and drop, which end the lease")
+        self.connection
+            .as_mut()
+            .expect("taken only by give_back and drop, which end the lease")
     }
 }
 
@@ -198,6 +213,12 @@ impl Drop for Http2Lease {
 /// Counts a request as under way until dropped.
 pub(crate) struct InFlight(Arc<Gate>);
 
+impl InFlight {
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.0
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -209,6 +230,7 @@ impl Drop for InFlight {
 impl Gate {
     pub(crate) fn new(
         mut config: Config,
+        fields: HeaderMap,
         verification: Verification,
         on_gone: Arc<dyn Fn(u32) + Send + Sync>,
         next_connection: Arc<AtomicU32>,
@@ -216,8 +238,14 @@ impl Gate {
         let policy = Arc::new(std::mem::take(&mut config.policy));
         Arc::new(Self {
             config,
+            fields,
+            destinations: Destinations::default(),
             verification,
-            state: Mutex::new(State { policy, origins: HashMap::new(), closed: false }),
+            state: Mutex::new(State {
+                policy,
+                origins: HashMap::new(),
+                closed: false,
+            }),
             born: Instant::now(),
             in_flight: AtomicUsize::new(0),
             ended: Notify::new(),
@@ -267,7 +295,8 @@ impl Gate {
             origin.waiters.push_back(waiter);
             self.open_more(key, origin);
             if origin.attempts > 0 {
-                *attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(origin.progress.clone());
+                *attempt.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(origin.progress.clone());
             }
             waiting
         };
@@ -293,18 +322,26 @@ impl Gate {
                 idle: Vec::new(),
                 http2: None,
                 waiters: VecDeque::new(),
-                protocol: (key.scheme == Scheme::Http || !self.config.http2).then_some(Protocol::Http1),
+                protocol: (key.scheme == Scheme::Http || !self.config.http2)
+                    .then_some(Protocol::Http1),
                 attempts: 0,
                 progress: Arc::new(Progress::new(Phase::Queue)),
                 last_match: None,
             };
             state.origins.insert(key.clone(), origin);
         }
-        state.origins.get_mut(key).ok_or_else(|| RequestError::Internal("an origin vanished".into()))
+        state
+            .origins
+            .get_mut(key)
+            .ok_or_else(|| RequestError::Internal("an origin vanished".into()))
     }
 
     /// What the policy says of the origin before a name is resolved.
-    pub(crate) fn admit(&self, key: &ConnectionKey, requirement: &Requirement) -> Result<(), RequestError> {
+    pub(crate) fn admit(
+        &self,
+        key: &ConnectionKey,
+        requirement: &Requirement,
+    ) -> Result<(), RequestError> {
         let (host, port) = (key.host.clone(), key.port);
         if requirement.is_pinned() && key.scheme == Scheme::Http {
             return Err(RequestError::Plaintext { host, port });
@@ -323,12 +360,22 @@ impl Gate {
         if key.scheme == Scheme::Http {
             return Ok(None);
         }
-        OriginTls::new(&self.verification, requirement, key, self.config.http2, self.config.min_version)
-            .map(Some)
-            .map_err(|error| RequestError::Internal(error.to_string().into()))
+        OriginTls::new(
+            &self.verification,
+            requirement,
+            key,
+            self.config.http2,
+            self.config.min_version,
+        )
+        .map(Some)
+        .map_err(|error| RequestError::Internal(error.to_string().into()))
     }
 
-    fn ready_lease(self: &Arc<Self>, key: &Arc<ConnectionKey>, origin: &mut Origin) -> Option<Lease> {
+    fn ready_lease(
+        self: &Arc<Self>,
+        key: &Arc<ConnectionKey>,
+        origin: &mut Origin,
+    ) -> Option<Lease> {
         if let Some(connection) = &origin.http2 {
             if !connection.live.is_revoked() && connection.sender.is_ready() {
                 return Some(self.http2_lease(connection.clone()));
@@ -345,12 +392,20 @@ impl Gate {
     }
 
     fn http1_lease(self: &Arc<Self>, key: &Arc<ConnectionKey>, connection: Http1) -> Lease {
-        Lease::Http1(Http1Lease { connection: Some(connection), gate: self.clone(), key: key.clone(), pristine: true })
+        Lease::Http1(Http1Lease {
+            connection: Some(connection),
+            gate: self.clone(),
+            key: key.clone(),
+            pristine: true,
+        })
     }
 
     fn http2_lease(self: &Arc<Self>, connection: Http2) -> Lease {
         connection.live.active.fetch_add(1, Ordering::Relaxed);
-        Lease::Http2(Http2Lease { connection, gate: self.clone() })
+        Lease::Http2(Http2Lease {
+            connection,
+            gate: self.clone(),
+        })
     }
 
     /// Begins as many handshakes as those who wait deserve.
@@ -360,7 +415,10 @@ impl Gate {
             // one tells which protocol it is, and one is all that HTTP/2 needs
             None | Some(Protocol::Http2) => usize::from(waiting > 0 && origin.attempts == 0),
             Some(Protocol::Http1) => {
-                let room = self.config.connections.saturating_sub(origin.live.len() + origin.attempts);
+                let room = self
+                    .config
+                    .connections
+                    .saturating_sub(origin.live.len() + origin.attempts);
                 waiting.saturating_sub(origin.attempts).min(room)
             }
         };
@@ -369,10 +427,21 @@ impl Gate {
         }
     }
 
-    fn begin_attempt(self: &Arc<Self>, key: &Arc<ConnectionKey>, origin: &mut Origin, restarts: u32) {
+    fn begin_attempt(
+        self: &Arc<Self>,
+        key: &Arc<ConnectionKey>,
+        origin: &mut Origin,
+        restarts: u32,
+    ) {
         origin.attempts += 1;
         let progress = origin.progress.clone();
-        let attempt = Attempt { gate: self.clone(), key: key.clone(), tls: origin.tls.clone(), restarts, settled: false };
+        let attempt = Attempt {
+            gate: self.clone(),
+            key: key.clone(),
+            tls: origin.tls.clone(),
+            restarts,
+            settled: false,
+        };
         tokio::spawn(attempt.run(progress));
     }
 
@@ -382,23 +451,32 @@ impl Gate {
         if state.closed || connection.live.is_revoked() || connection.live.is_closed() {
             return; // dropping the sender ends the connection
         }
-        let Some(origin) = state.origins.get_mut(key) else { return };
+        let Some(origin) = state.origins.get_mut(key) else {
+            return;
+        };
         self.hand_out(key, origin, connection);
     }
 
-    fn hand_out(self: &Arc<Self>, key: &Arc<ConnectionKey>, origin: &mut Origin, mut connection: Http1) {
+    fn hand_out(
+        self: &Arc<Self>,
+        key: &Arc<ConnectionKey>,
+        origin: &mut Origin,
+        mut connection: Http1,
+    ) {
         while let Some(waiter) = origin.waiters.pop_front() {
             match waiter.send(Ok(self.http1_lease(key, connection))) {
-                Ok(()) => return,
                 // that one gave up meanwhile; taking the connection out keeps the lease's drop from freeing it again
                 Err(Ok(Lease::Http1(mut lease))) => match lease.connection.take() {
                     Some(returned) => connection = returned,
                     None => return,
                 },
-                Err(_) => return,
+                Ok(()) | Err(_) => return,
             }
         }
-        connection.live.idle_since.store(self.now(), Ordering::Relaxed);
+        connection
+            .live
+            .idle_since
+            .store(self.now(), Ordering::Relaxed);
         origin.idle.push(connection);
         self.sweep_later();
     }
@@ -409,7 +487,10 @@ impl Gate {
             return;
         }
         let gate = Arc::downgrade(self);
-        let pause = self.config.idle_timeout.clamp(Duration::from_millis(10), SWEEP);
+        let pause = self
+            .config
+            .idle_timeout
+            .clamp(Duration::from_millis(10), SWEEP);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(pause).await;
@@ -455,7 +536,15 @@ impl Gate {
         let waiters: Vec<Waiter> = {
             let mut state = self.lock();
             state.closed = true;
-            if force { state.origins.values_mut().flat_map(|origin| origin.waiters.drain(..)).collect() } else { Vec::new() }
+            if force {
+                state
+                    .origins
+                    .values_mut()
+                    .flat_map(|origin| origin.waiters.drain(..))
+                    .collect()
+            } else {
+                Vec::new()
+            }
         };
         for waiter in waiters {
             let _ = waiter.send(Err(RequestError::ClientClosed)); // who gave up needs no answer
@@ -470,8 +559,16 @@ impl Gate {
                 ended.await;
             }
         }
-        let origins: Vec<Origin> = self.lock().origins.drain().map(|(_, origin)| origin).collect();
-        let live: Vec<_> = origins.iter().flat_map(|origin| origin.live.iter().cloned()).collect();
+        let origins: Vec<Origin> = self
+            .lock()
+            .origins
+            .drain()
+            .map(|(_, origin)| origin)
+            .collect();
+        let live: Vec<_> = origins
+            .iter()
+            .flat_map(|origin| origin.live.iter().cloned())
+            .collect();
         drop(origins);
         for connection in live {
             connection.end();
@@ -498,7 +595,9 @@ struct Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&RequestError::Internal("a handshake's task ended early".into()));
+            self.fail(&RequestError::Internal(
+                "a handshake's task ended early".into(),
+            ));
         }
     }
 }
@@ -506,10 +605,18 @@ impl Drop for Attempt {
 impl Attempt {
     async fn run(mut self, progress: Arc<Progress>) {
         let limit = self.gate.config.timeout.unwrap_or(LONGEST_ATTEMPT);
-        let connecting = connect(&self.gate.config.lookup, &self.key, self.tls.as_deref(), &progress);
+        let connecting = connect(
+            &self.gate.config.lookup,
+            &self.key,
+            self.tls.as_deref(),
+            &progress,
+        );
         let outcome = match tokio::time::timeout(limit, connecting).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) => Err(RequestError::Timeout { phase: progress.phase(), limit }),
+            Err(_elapsed) => Err(RequestError::Timeout {
+                phase: progress.phase(),
+                limit,
+            }),
         };
         match outcome {
             Ok(connected) => self.succeed(connected).await,
@@ -519,7 +626,12 @@ impl Attempt {
 
     /// Judges the connection under the policy in force now, registers it, and only then lets HTTP begin.
     async fn succeed(&mut self, connected: Connected) {
-        let Connected { transport, remote, http2, mut tls } = connected;
+        let Connected {
+            transport,
+            remote,
+            http2,
+            tls,
+        } = connected;
         let live = {
             let mut state = self.gate.lock();
             let closed = state.closed;
@@ -528,42 +640,64 @@ impl Attempt {
                 return;
             };
             let path = tls.as_ref().and_then(|facts| facts.path.as_ref());
-            match origin.requirement.judge(path.map(|path| &**path)) {
+            let matched = match origin.requirement.judge(path.map(|path| &**path)) {
                 Verdict::Accept(matched) => {
                     if let (Some(path), Some(pin)) = (path, matched) {
                         origin.last_match = Some((path.clone(), pin));
                     }
-                    if let Some(facts) = &mut tls {
-                        facts.matched = matched;
-                    }
+                    matched
                 }
                 Verdict::Refuse(_) if self.restarts < RESTARTS && !closed => {
                     // The pins changed during the handshake. Another path might hold the new ones: shake hands again.
                     origin.attempts -= 1;
                     self.settled = true;
-                    self.gate.begin_attempt(&self.key, origin, self.restarts + 1);
+                    self.gate
+                        .begin_attempt(&self.key, origin, self.restarts + 1);
                     return;
                 }
                 Verdict::Refuse(_) => {
                     drop(state);
-                    self.fail(&RequestError::Internal("the pins kept changing during the handshake".into()));
+                    self.fail(&RequestError::Internal(
+                        "the pins kept changing during the handshake".into(),
+                    ));
                     return;
                 }
-            }
+            };
             let id = self.gate.next_connection.fetch_add(1, Ordering::Relaxed);
-            let live = Live::new(ConnectionFacts { id, remote, http2, tls }, self.gate.on_gone.clone());
+            let live = Live::new(
+                ConnectionFacts {
+                    id,
+                    remote,
+                    http2,
+                    tls,
+                },
+                self.gate.on_gone.clone(),
+            );
+            live.accept(matched);
             origin.live.push(live.clone());
             live
         };
         let stream = TokioIo::new(Revocable::new(transport, live.clone()));
-        let guard = Driver { gate: Arc::downgrade(&self.gate), key: self.key.clone(), live: live.clone() };
-        let begun = if http2 { begin_http2(stream, guard).await } else { begin_http1(stream, guard).await };
+        let guard = Driver {
+            gate: Arc::downgrade(&self.gate),
+            key: self.key.clone(),
+            live: live.clone(),
+        };
+        let begun = if http2 {
+            begin_http2(stream, guard).await
+        } else {
+            begin_http1(stream, guard).await
+        };
         match begun {
             Ok(sender) => self.join(live, sender),
             Err(error) => {
                 let host = self.key.host.clone();
                 let refusal = live.refusal();
-                self.fail(&refusal.unwrap_or(RequestError::Protocol { host, source: Arc::new(error), http2 }));
+                self.fail(&refusal.unwrap_or(RequestError::Protocol {
+                    host,
+                    source: Arc::new(error),
+                    http2,
+                }));
             }
         }
     }
@@ -572,7 +706,9 @@ impl Attempt {
     fn join(&mut self, live: Arc<Live>, sender: Sender) {
         self.settled = true;
         let mut state = self.gate.lock();
-        let Some(origin) = state.origins.get_mut(&self.key) else { return };
+        let Some(origin) = state.origins.get_mut(&self.key) else {
+            return;
+        };
         origin.attempts -= 1;
         if live.is_revoked() {
             self.gate.open_more(&self.key, origin);
@@ -581,7 +717,15 @@ impl Attempt {
         match sender {
             Sender::Http1(sender) => {
                 origin.protocol = Some(Protocol::Http1);
-                self.gate.hand_out(&self.key, origin, Http1 { sender, live, used: false });
+                self.gate.hand_out(
+                    &self.key,
+                    origin,
+                    Http1 {
+                        sender,
+                        live,
+                        used: false,
+                    },
+                );
                 self.gate.open_more(&self.key, origin);
             }
             Sender::Http2(sender) => {
@@ -608,15 +752,18 @@ impl Attempt {
         let answered: Vec<Waiter> = {
             let mut state = self.gate.lock();
             let closed = state.closed;
-            let Some(origin) = state.origins.get_mut(&self.key) else { return };
+            let Some(origin) = state.origins.get_mut(&self.key) else {
+                return;
+            };
             origin.attempts -= 1;
-            let stale = match (&self.tls, &origin.tls) {
+            let is_outdated = match (&self.tls, &origin.tls) {
                 (Some(used), Some(current)) => !Arc::ptr_eq(used, current),
                 _ => false, // plain TCP has no verdict that could be stale
             };
-            if stale && error.is_verdict() && self.restarts < RESTARTS && !closed {
+            if is_outdated && error.is_verdict() && self.restarts < RESTARTS && !closed {
                 // the verdict is that of pins no longer in force
-                self.gate.begin_attempt(&self.key, origin, self.restarts + 1);
+                self.gate
+                    .begin_attempt(&self.key, origin, self.restarts + 1);
                 return;
             }
             let answered = if origin.live.is_empty() {
@@ -637,11 +784,18 @@ impl Attempt {
     /// A bad pin says more when an earlier connection is remembered: which pin matched where.
     fn explain(&self, error: &RequestError) -> RequestError {
         if let RequestError::BadPin { report, remote } = error
-            && let Some((path, pin)) =
-                self.gate.lock().origins.get(&self.key).and_then(|origin| origin.last_match.clone())
+            && let Some((path, pin)) = self
+                .gate
+                .lock()
+                .origins
+                .get(&self.key)
+                .and_then(|origin| origin.last_match.clone())
         {
             let report = (**report).clone().with_last_match(&path, &pin);
-            return RequestError::BadPin { report: Arc::new(report), remote: *remote };
+            return RequestError::BadPin {
+                report: Arc::new(report),
+                remote: *remote,
+            };
         }
         error.clone()
     }
@@ -690,9 +844,13 @@ struct Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.live.mark_closed();
-        let Some(gate) = self.gate.upgrade() else { return };
+        let Some(gate) = self.gate.upgrade() else {
+            return;
+        };
         let mut state = gate.lock();
-        let Some(origin) = state.origins.get_mut(&self.key) else { return };
+        let Some(origin) = state.origins.get_mut(&self.key) else {
+            return;
+        };
         reload::forget(origin, &self.live);
         gate.open_more(&self.key, origin);
     }

@@ -15,11 +15,13 @@ mod error;
 mod exchange;
 mod gate;
 mod reload;
+mod target;
 
-pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, parse_authority};
+pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit};
 pub use config::{Config, MinVersion, Trust, TrustAnchors, Unpinned};
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::roots::Roots;
 pub use connect::{ConnectionFacts, TlsFacts};
 pub use deadline::Phase;
 pub use error::{Code, RequestError};
+pub use target::parse_authority;

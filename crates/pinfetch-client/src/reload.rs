@@ -38,23 +38,36 @@ pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, Requ
         }
         // from here on nothing fails: a swap takes effect for all origins or for none
         for (key, requirement, tls) in changes {
-            let Some(origin) = state.origins.get_mut(&key) else { continue };
+            let Some(origin) = state.origins.get_mut(&key) else {
+                continue;
+            };
             let key = &key;
             origin.requirement = requirement;
             origin.tls = tls;
             let admitted = gate.admit(key, &origin.requirement);
             for live in origin.live.clone() {
-                let refusal = match (&admitted, origin.requirement.judge(live.path().map(|path| &**path))) {
+                let refusal = match (
+                    &admitted,
+                    origin.requirement.judge(live.path().map(|path| &**path)),
+                ) {
                     (Err(refusal), _) => refusal.clone(),
                     (Ok(()), Verdict::Refuse(pins)) => bad_pin(&live, &pins, key),
-                    (Ok(()), Verdict::Accept(_)) => continue,
+                    (Ok(()), Verdict::Accept(matched)) => {
+                        live.accept(matched);
+                        continue;
+                    }
                 };
                 live.revoke(refusal);
                 refused.push(live.clone());
                 take_out(origin, &live);
             }
             if let Err(refusal) = admitted {
-                answers.extend(origin.waiters.drain(..).map(|waiter| (waiter, refusal.clone())));
+                answers.extend(
+                    origin
+                        .waiters
+                        .drain(..)
+                        .map(|waiter| (waiter, refusal.clone())),
+                );
             }
         }
         state.policy = policy;
@@ -76,8 +89,14 @@ pub(crate) fn forget(origin: &mut Origin, live: &Arc<Live>) {
 
 /// No further request is given this connection.
 fn take_out(origin: &mut Origin, live: &Arc<Live>) {
-    origin.idle.retain(|connection| !Arc::ptr_eq(&connection.live, live));
-    if origin.http2.as_ref().is_some_and(|connection| Arc::ptr_eq(&connection.live, live)) {
+    origin
+        .idle
+        .retain(|connection| !Arc::ptr_eq(&connection.live, live));
+    if origin
+        .http2
+        .as_ref()
+        .is_some_and(|connection| Arc::ptr_eq(&connection.live, live))
+    {
         origin.http2 = None;
     }
 }
@@ -89,7 +108,10 @@ fn bad_pin(live: &Live, pins: &EffectivePins, key: &ConnectionKey) -> RequestErr
             remote: live.facts.remote,
         },
         // plain TCP: `admit` has refused it before
-        None => RequestError::Plaintext { host: key.host.clone(), port: key.port },
+        None => RequestError::Plaintext {
+            host: key.host.clone(),
+            port: key.port,
+        },
     }
 }
 

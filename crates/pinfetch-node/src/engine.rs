@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pinfetch_client::{
-    Client, Environment, Lookup, Request, RequestError, Resolve, ResolveError, Resolving, Response, TimeLimit,
+    Client, Environment, Lookup, Request, RequestError, Resolve, ResolveError, Resolving, Response,
+    TimeLimit,
 };
 use pinfetch_pins::{Host, Policy};
 use tokio::sync::{mpsc, oneshot};
@@ -29,9 +30,12 @@ pub(crate) struct Core {
     clients: Mutex<HashMap<u32, Client>>,
     next_client: AtomicU32,
     requests: Mutex<HashMap<u32, Running>>,
-    lookups: Mutex<HashMap<u32, oneshot::Sender<Result<Vec<IpAddr>, ResolveError>>>>,
+    lookups: Mutex<HashMap<u32, Asked>>,
     next_lookup: AtomicU32,
 }
+
+/// Who waits for the answer of a lookup function.
+type Asked = oneshot::Sender<Result<Vec<IpAddr>, ResolveError>>;
 
 /// A request's task. Whoever takes it out of the books answers for it: its own end, a cancellation, or a forced close.
 struct Running {
@@ -47,34 +51,62 @@ pub(crate) struct Thread {
 
 impl Thread {
     /// Starts the engine; `wake` is called on its thread when the completion queue has become non-empty.
-    pub(crate) fn start(core: Arc<Core>, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        core: Arc<Core>,
+        wake: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (sender, submissions) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("pinfetch".into()).spawn(move || {
-            runtime.block_on(run(core, submissions, wake));
-            // a name that is still being resolved must not keep the process
-            runtime.shutdown_timeout(Duration::ZERO);
-        })?;
-        Ok(Self { submissions: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name("pinfetch".into())
+            .spawn(move || {
+                runtime.block_on(run(core, submissions, wake));
+                // a name that is still being resolved must not keep the process
+                runtime.shutdown_timeout(Duration::ZERO);
+            })?;
+        Ok(Self {
+            submissions: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Hands records to the engine; returns false when it has ended.
     pub(crate) fn submit(&self, records: Bytes) -> bool {
-        let submissions = self.submissions.lock().unwrap_or_else(PoisonError::into_inner);
-        submissions.as_ref().is_some_and(|submissions| submissions.send(records).is_ok())
+        let submissions = self
+            .submissions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        submissions
+            .as_ref()
+            .is_some_and(|submissions| submissions.send(records).is_ok())
     }
 
     /// Ends every request and connection, and the thread. Returns when it is over; later calls do nothing.
     pub(crate) fn stop(&self) {
-        drop(self.submissions.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(
+            self.submissions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             let _ = thread.join(); // it can't have panicked in a way that concerns whoever ends it
         }
     }
 }
 
-async fn run(core: Arc<Core>, mut submissions: mpsc::UnboundedReceiver<Bytes>, wake: impl Fn() + Send + 'static) {
+async fn run(
+    core: Arc<Core>,
+    mut submissions: mpsc::UnboundedReceiver<Bytes>,
+    wake: impl Fn() + Send + 'static,
+) {
     let filled = core.completions.filled();
     let waker = tokio::spawn(async move {
         loop {
@@ -101,7 +133,8 @@ impl Core {
                 completions: Completions::default(),
                 environment: Environment::new(move |connection| {
                     if let Some(core) = core.upgrade() {
-                        core.completions.push(|out| wire::write_gone(out, connection));
+                        core.completions
+                            .push(|out| wire::write_gone(out, connection));
                     }
                 }),
                 clients: Mutex::default(),
@@ -127,7 +160,10 @@ impl Core {
 
     /// A resolver that asks JavaScript.
     pub(crate) fn resolver(self: &Arc<Self>, client: u32) -> Lookup {
-        Lookup::Function(Arc::new(Resolver { core: Arc::downgrade(self), client }))
+        Lookup::Function(Arc::new(Resolver {
+            core: Arc::downgrade(self),
+            client,
+        }))
     }
 
     fn accept(self: &Arc<Self>, batch: &Bytes) {
@@ -139,7 +175,8 @@ impl Core {
                 && let Some(id) = record.get(1..5).and_then(|id| id.try_into().ok())
             {
                 let error = RequestError::Internal("a submission was malformed".into());
-                self.completions.push(|out| wire::write_error(out, u32::from_le_bytes(id), &error));
+                self.completions
+                    .push(|out| wire::write_error(out, u32::from_le_bytes(id), &error));
             }
         }
     }
@@ -175,22 +212,30 @@ impl Core {
     }
 
     fn client(&self, handle: u32) -> Result<Client, RequestError> {
-        lock(&self.clients).get(&handle).cloned().ok_or(RequestError::ClientClosed)
+        lock(&self.clients)
+            .get(&handle)
+            .cloned()
+            .ok_or(RequestError::ClientClosed)
     }
 
-    fn begin_request(self: &Arc<Self>, batch: &Bytes, mut record: Reader<'_>) -> Result<(), Malformed> {
+    fn begin_request(
+        self: &Arc<Self>,
+        batch: &Bytes,
+        mut record: Reader<'_>,
+    ) -> Result<(), Malformed> {
         let id = record.u32()?;
         let handle = record.u32()?;
-        let request = match read_request(batch, &mut record)? {
-            Ok(request) => request,
-            Err(error) => {
-                self.completions.push(|out| wire::write_error(out, id, &error));
-                return Ok(());
-            }
-        };
-        self.start(id, handle, move |client| async move { client.send(request).await }, |core, id, response| {
-            core.complete(id, &response);
-        });
+        match read_request(batch, &mut record)? {
+            Ok(request) => self.start(
+                id,
+                handle,
+                |client| client.send(request),
+                |core, id, response| core.complete(id, &response),
+            ),
+            Err(error) => self
+                .completions
+                .push(|out| wire::write_error(out, id, &error)),
+        }
         Ok(())
     }
 
@@ -199,42 +244,61 @@ impl Core {
         self: &Arc<Self>,
         id: u32,
         handle: u32,
-        work: impl FnOnce(Client) -> F + Send + 'static,
+        begin: impl FnOnce(Client) -> F,
         complete: impl FnOnce(&Self, u32, T) + Send + 'static,
     ) where
-        F: Future<Output = Result<T, RequestError>> + Send,
+        F: Future<Output = Result<T, RequestError>> + Send + 'static,
         T: Send,
     {
-        let client = match self.client(handle) {
-            Ok(client) => client,
-            Err(error) => return self.completions.push(|out| wire::write_error(out, id, &error)),
+        let work = match self.client(handle) {
+            Ok(client) => begin(client),
+            Err(error) => {
+                return self
+                    .completions
+                    .push(|out| wire::write_error(out, id, &error));
+            }
         };
-        let answer = Answer { core: self.clone(), id };
+        let answer = Answer {
+            core: self.clone(),
+            id,
+        };
         // held while spawning, so that the task can't end before it is in the books
         let mut requests = lock(&self.requests);
         let task = tokio::spawn(async move {
             let answer = answer; // dropped unanswered by a panic, it says so
-            let outcome = work(client).await;
+            let outcome = work.await;
             if answer.take_out() {
                 match outcome {
                     Ok(value) => complete(&answer.core, answer.id, value),
-                    Err(error) => answer.core.completions.push(|out| wire::write_error(out, answer.id, &error)),
+                    Err(error) => answer
+                        .core
+                        .completions
+                        .push(|out| wire::write_error(out, answer.id, &error)),
                 }
             }
         });
-        requests.insert(id, Running { client: handle, task: task.abort_handle() });
+        requests.insert(
+            id,
+            Running {
+                client: handle,
+                task: task.abort_handle(),
+            },
+        );
     }
 
     fn complete(&self, id: u32, response: &Response) {
         if response.connection.announce() {
-            self.completions.push(|out| wire::write_connection(out, response.connection.facts()));
+            self.completions
+                .push(|out| wire::write_connection(out, response.connection.facts()));
         }
         if response.body.len() <= INLINE_BODY {
-            self.completions.push(|out| wire::write_response(out, id, response, &BodyPlace::Inline));
+            self.completions
+                .push(|out| wire::write_response(out, id, response, &BodyPlace::Inline));
         } else {
-            self.completions.push_with_body(response.body.clone(), |out, token| {
-                wire::write_response(out, id, response, &BodyPlace::Token(token));
-            });
+            self.completions
+                .push_with_body(response.body.clone(), |out, token| {
+                    wire::write_response(out, id, response, &BodyPlace::Token(token));
+                });
         }
     }
 
@@ -246,7 +310,10 @@ impl Core {
             id,
             handle,
             move |client| async move { client.set_policy(Policy::compile(sources)?).await },
-            |core, id, closed| core.completions.push(|out| wire::write_done(out, id, closed)),
+            |core, id, closed| {
+                core.completions
+                    .push(|out| wire::write_done(out, id, closed));
+            },
         );
         Ok(())
     }
@@ -260,13 +327,18 @@ impl Core {
             return Ok(());
         };
         let ended: Vec<u32> = if force {
-            lock(&self.requests).iter().filter(|(_, running)| running.client == handle).map(|(id, _)| *id).collect()
+            lock(&self.requests)
+                .iter()
+                .filter(|(_, running)| running.client == handle)
+                .map(|(id, _)| *id)
+                .collect()
         } else {
             Vec::new()
         };
         for id in ended {
             if self.end_request(id) {
-                self.completions.push(|out| wire::write_error(out, id, &RequestError::ClientClosed));
+                self.completions
+                    .push(|out| wire::write_error(out, id, &RequestError::ClientClosed));
             }
         }
         let core = self.clone();
@@ -283,7 +355,10 @@ impl Core {
             let addresses = record.list(Reader::str)?;
             addresses.into_iter().map(address_of).collect()
         } else {
-            Err(ResolveError { code: record.str()?.into(), message: record.str()?.into() })
+            Err(ResolveError {
+                code: record.str()?.into(),
+                message: record.str()?.into(),
+            })
         };
         if let Some(waiting) = lock(&self.lookups).remove(&id) {
             let _ = waiting.send(answer); // the request may have been cancelled meanwhile
@@ -300,7 +375,10 @@ impl Core {
             id,
             handle,
             move |client| async move { client.server_pins(&authority, presented).await },
-            |core, id, seen| core.completions.push(|out| write_server_pins(out, id, &seen)),
+            |core, id, seen| {
+                core.completions
+                    .push(|out| write_server_pins(out, id, &seen));
+            },
         );
         Ok(())
     }
@@ -319,11 +397,18 @@ fn write_server_pins(out: &mut Vec<u8>, id: u32, seen: &pinfetch_client::ServerP
     });
 }
 
-fn read_request(batch: &Bytes, record: &mut Reader<'_>) -> Result<Result<Request, RequestError>, Malformed> {
+pub(crate) fn read_request<'r>(
+    batch: &Bytes,
+    record: &mut Reader<'r>,
+) -> Result<Result<Request<'r>, RequestError>, Malformed> {
     let method = match record.u8()? {
         0 => match Method::from_bytes(record.bytes()?) {
             Ok(method) => method,
-            Err(_) => return Ok(Err(RequestError::Argument("the method is not a token (RFC 9110 §9.1)".into()))),
+            Err(_) => {
+                return Ok(Err(RequestError::Argument(
+                    "the method is not a token (RFC 9110 §9.1)".into(),
+                )));
+            }
         },
         1 => Method::GET,
         2 => Method::HEAD,
@@ -339,26 +424,35 @@ fn read_request(batch: &Bytes, record: &mut Reader<'_>) -> Result<Result<Request
         0 => TimeLimit::None,
         milliseconds => TimeLimit::Of(Duration::from_millis(milliseconds.into())),
     };
-    let url = record.str()?.into();
+    let url = record.str()?;
     let count = record.size()?;
-    let mut headers = HeaderMap::with_capacity(count.min(256));
+    let mut headers = HeaderMap::with_capacity(count.min(256)); // of none: nothing is allocated
     for _ in 0..count {
         let length = record.u16()?.into();
         let name = record.take(length)?;
         let value = record.bytes()?;
         let Ok(name) = HeaderName::from_bytes(name) else {
             let name = String::from_utf8_lossy(name);
-            return Ok(Err(RequestError::Argument(format!("the header name {name:?} is not a token").into())));
+            return Ok(Err(RequestError::Argument(
+                format!("the header name {name:?} is not a token").into(),
+            )));
         };
         let Ok(value) = HeaderValue::from_bytes(value) else {
             return Ok(Err(RequestError::Argument(
-                format!("the value of the header {name} has a character that no field may hold").into(),
+                format!("the value of the header {name} has a character that no field may hold")
+                    .into(),
             )));
         };
         headers.append(name, value);
     }
     let body = record.opt(Reader::bytes)?.map(|body| batch.slice_ref(body));
-    Ok(Ok(Request { method, url, headers, body, timeout }))
+    Ok(Ok(Request {
+        method,
+        url,
+        headers,
+        body,
+        timeout,
+    }))
 }
 
 fn address_of(text: &str) -> Result<IpAddr, ResolveError> {
@@ -385,7 +479,9 @@ impl Drop for Answer {
     fn drop(&mut self) {
         if self.take_out() {
             let error = RequestError::Internal("a request's task ended early".into());
-            self.core.completions.push(|out| wire::write_error(out, self.id, &error));
+            self.core
+                .completions
+                .push(|out| wire::write_error(out, self.id, &error));
         }
     }
 }
@@ -398,13 +494,22 @@ struct Resolver {
 
 impl Resolve for Resolver {
     fn resolve(&self, host: &Host) -> Resolving {
-        let gone = || ResolveError { code: "ECANCELLED".into(), message: "the engine is shutting down".into() };
-        let Some(core) = self.core.upgrade() else { return Box::pin(async move { Err(gone()) }) };
+        let gone = || ResolveError {
+            code: "ECANCELLED".into(),
+            message: "the engine is shutting down".into(),
+        };
+        let Some(core) = self.core.upgrade() else {
+            return Box::pin(async move { Err(gone()) });
+        };
         let id = core.next_lookup.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         lock(&core.lookups).insert(id, sender);
-        core.completions.push(|out| wire::write_lookup(out, id, self.client, host.as_str()));
-        let waiting = Waiting { core: self.core.clone(), id };
+        core.completions
+            .push(|out| wire::write_lookup(out, id, self.client, host.as_str()));
+        let waiting = Waiting {
+            core: self.core.clone(),
+            id,
+        };
         Box::pin(async move {
             let _waiting = waiting; // takes the question out of the books when nobody waits any more
             answer.await.unwrap_or_else(|_| Err(gone()))

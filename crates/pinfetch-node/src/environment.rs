@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use pinfetch_client::{Client, Code, Config, Lookup, MinVersion, RequestError, Trust, TrustAnchors, Unpinned};
+use pinfetch_client::{
+    Client, Code, Config, Lookup, MinVersion, RequestError, Trust, TrustAnchors, Unpinned,
+};
 use pinfetch_pins::{
-    Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate, describe_file, verify_chain as verify,
+    Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
+    describe_file, verify_chain as verify,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -36,7 +39,10 @@ fn reply(answer: Result<Vec<u8>, RequestError>) -> Vec<u8> {
 }
 
 fn failed(code: Code, problem: impl Into<Arc<str>>) -> RequestError {
-    RequestError::Option { code, problem: problem.into() }
+    RequestError::Option {
+        code,
+        problem: problem.into(),
+    }
 }
 
 impl From<Malformed> for RequestError {
@@ -56,15 +62,26 @@ fn try_create_client(core: &Arc<Core>, config: &[u8]) -> Result<Vec<u8>, Request
     Ok(handle.to_le_bytes().into())
 }
 
-fn read_config(core: &Arc<Core>, handle: u32, record: &mut Reader<'_>) -> Result<Config, RequestError> {
+fn read_config(
+    core: &Arc<Core>,
+    handle: u32,
+    record: &mut Reader<'_>,
+) -> Result<Config, RequestError> {
     let policy = Policy::compile(record.policy()?)?;
-    let unpinned = if record.flag()? { Unpinned::Refuse } else { Unpinned::Allow };
+    let unpinned = if record.flag()? {
+        Unpinned::Refuse
+    } else {
+        Unpinned::Allow
+    };
     let blobs = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(<[u8]>::to_vec));
     let ca = record.opt(blobs)?;
     let extra = blobs(record)?;
     let system = record.flag()?;
     let insecure = record.flag()?;
-    let server_name = record.opt(Reader::str)?.map(|name| host("serverName", name)).transpose()?;
+    let server_name = record
+        .opt(Reader::str)?
+        .map(|name| host("serverName", name))
+        .transpose()?;
     let http2 = record.flag()?;
     let connections = record.size()?;
     let timeout = record.u32()?;
@@ -79,7 +96,10 @@ fn read_config(core: &Arc<Core>, handle: u32, record: &mut Reader<'_>) -> Result
         _ => return Err(Malformed.into()),
     };
     let headers = record.list(|record| Ok((record.str()?, record.bytes()?)))?;
-    let headers = headers.into_iter().map(|(name, value)| header(name, value)).collect::<Result<_, _>>()?;
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| header(name, value))
+        .collect::<Result<_, _>>()?;
     let min_version = match record.u8()? {
         12 => MinVersion::Tls12,
         13 => MinVersion::Tls13,
@@ -113,10 +133,17 @@ fn read_config(core: &Arc<Core>, handle: u32, record: &mut Reader<'_>) -> Result
 }
 
 fn host(option: &str, text: &str) -> Result<Host, RequestError> {
-    text.parse().map_err(|error| failed(Code::PolicyInvalidOption, format!("{option} {text:?}: {error}")))
+    text.parse().map_err(|error| {
+        failed(
+            Code::PolicyInvalidOption,
+            format!("{option} {text:?}: {error}"),
+        )
+    })
 }
 
-fn read_answers(answers: Vec<(&str, Vec<&str>)>) -> Result<HashMap<Host, Vec<IpAddr>>, RequestError> {
+fn read_answers(
+    answers: Vec<(&str, Vec<&str>)>,
+) -> Result<HashMap<Host, Vec<IpAddr>>, RequestError> {
     let mut map = HashMap::with_capacity(answers.len());
     for (name, addresses) in answers {
         let parsed = addresses.iter().map(|address| {
@@ -127,14 +154,22 @@ fn read_answers(answers: Vec<(&str, Vec<&str>)>) -> Result<HashMap<Host, Vec<IpA
         });
         let parsed: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
         if map.insert(host("lookup", name)?, parsed).is_some() {
-            return Err(failed(Code::PolicyInvalidOption, format!("lookup names {name:?} twice")));
+            return Err(failed(
+                Code::PolicyInvalidOption,
+                format!("lookup names {name:?} twice"),
+            ));
         }
     }
     Ok(map)
 }
 
 fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), RequestError> {
-    let bad = |what: &str| failed(Code::PolicyInvalidOption, format!("headers: the {what} of {name:?} cannot be sent"));
+    let bad = |what: &str| {
+        failed(
+            Code::PolicyInvalidOption,
+            format!("headers: the {what} of {name:?} cannot be sent"),
+        )
+    };
     Ok((
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("name"))?,
         HeaderValue::from_bytes(value).map_err(|_| bad("value"))?,
@@ -150,7 +185,9 @@ pub(crate) fn verify_chain(request: &[u8]) -> Vec<u8> {
 
 fn try_verify_chain(request: &[u8]) -> Result<Vec<u8>, RequestError> {
     let mut record = Reader::new(request);
-    let certificates = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(|der| CertificateDer::from(der.to_vec())));
+    let certificates = |record: &mut Reader<'_>| {
+        record.list(|record| record.bytes().map(|der| CertificateDer::from(der.to_vec())))
+    };
     let chain = certificates(&mut record)?;
     let anchors = certificates(&mut record)?;
     let name = record.str()?;
@@ -161,19 +198,26 @@ fn try_verify_chain(request: &[u8]) -> Result<Vec<u8>, RequestError> {
     let host: Host = name
         .parse()
         .map_err(|error| RequestError::Argument(format!("hostname {name:?}: {error}").into()))?;
-    let pins = pins_of(name, pins)?;
+    let pins = pins_of(name, &pins)?;
     let at = match at {
         Some(seconds) => UnixTime::since_unix_epoch(Duration::from_secs(
-            u64::try_from(seconds).map_err(|_| RequestError::Argument("time is before 1970".into()))?,
+            u64::try_from(seconds)
+                .map_err(|_| RequestError::Argument("time is before 1970".into()))?,
         )),
         None => UnixTime::now(),
     };
     let mut out = Vec::new();
-    match verify(&ChainRequest { chain: &chain, anchors: &anchors, host: &host, at, pins: &pins }) {
+    match verify(&ChainRequest {
+        chain: &chain,
+        anchors: &anchors,
+        host: &host,
+        at,
+        pins: &pins,
+    }) {
         Ok(verified) => {
             out.u8(OK);
             out.pins(verified.path.pins().iter());
-            out.opt(verified.matched.as_ref(), |out, pin| out.pin(pin));
+            out.opt(verified.matched.as_ref(), super::wire::Write::pin);
         }
         Err(error) => {
             out.u8(FAILED);
@@ -184,8 +228,12 @@ fn try_verify_chain(request: &[u8]) -> Result<Vec<u8>, RequestError> {
 }
 
 /// Pins are read by the policy's own reader, so that one spelling means one thing everywhere.
-fn pins_of(host: &str, sources: Vec<PinSource>) -> Result<Vec<Pin>, RequestError> {
-    sources.iter().enumerate().map(|(index, source)| source.read(host, index).map_err(RequestError::from)).collect()
+fn pins_of(host: &str, sources: &[PinSource]) -> Result<Vec<Pin>, RequestError> {
+    sources
+        .iter()
+        .enumerate()
+        .map(|(index, source)| source.read(host, index).map_err(RequestError::from))
+        .collect()
 }
 
 pub(crate) fn policy_lookup(policy: &[u8], authority: &str) -> Vec<u8> {
@@ -244,7 +292,8 @@ fn try_describe_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
 }
 
 pub(crate) fn describe_inputs(file: &[u8], name: &str) -> Vec<u8> {
-    let inputs = describe_file(file).map_err(|error| RequestError::Argument(format!("{name}: {error}").into()));
+    let inputs = describe_file(file)
+        .map_err(|error| RequestError::Argument(format!("{name}: {error}").into()));
     reply(inputs.map(|inputs| {
         let mut out = Vec::new();
         out.size(inputs.len());
@@ -259,5 +308,8 @@ pub(crate) fn describe_inputs(file: &[u8], name: &str) -> Vec<u8> {
 }
 
 pub(crate) fn versions() -> String {
-    format!(r#"{{"pinfetch":"{}","http":"hyper 1","tls":"rustls 0.23","paths":"rustls-webpki 0.103","roots":"webpki-roots 1"}}"#, env!("CARGO_PKG_VERSION"))
+    format!(
+        r#"{{"pinfetch":"{}","http":"hyper 1","tls":"rustls 0.23","paths":"rustls-webpki 0.103","roots":"webpki-roots 1"}}"#,
+        env!("CARGO_PKG_VERSION")
+    )
 }

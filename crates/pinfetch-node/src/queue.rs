@@ -76,7 +76,10 @@ impl Completions {
             return None;
         }
         let capacity = state.current.len().min(CHUNK);
-        Some(std::mem::replace(&mut state.current, Vec::with_capacity(capacity)))
+        Some(std::mem::replace(
+            &mut state.current,
+            Vec::with_capacity(capacity),
+        ))
     }
 
     /// The body behind `token`, once.
@@ -93,7 +96,10 @@ impl Completions {
     /// Drops everything, from now on too: nobody is left to take it.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
-        *state = State { ended: true, ..State::default() };
+        *state = State {
+            ended: true,
+            ..State::default()
+        };
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,7 +131,10 @@ mod tests {
         let queue = Completions::default();
         let mut token = None;
         queue.push_with_body(Bytes::from_static(b"body"), |_, given| token = Some(given));
-        assert_eq!(queue.take_body(token.unwrap()), Some(Bytes::from_static(b"body")));
+        assert_eq!(
+            queue.take_body(token.unwrap()),
+            Some(Bytes::from_static(b"body"))
+        );
         assert_eq!(queue.take_body(token.unwrap()), None);
     }
 

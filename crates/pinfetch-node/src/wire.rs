@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use pinfetch_client::{Code, ConnectionFacts, Phase, RequestError, Response};
+use pinfetch_client::{Code, ConnectionFacts, Phase, RequestError, Response, TlsFacts};
 use pinfetch_pins::{BadPin, Pin, PinSetSource, PinSource, Role, VerifiedPath, VerifyError};
 use rustls_pki_types::CertificateDer;
 
@@ -128,7 +128,10 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
     }
 
-    pub(crate) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
+    pub(crate) fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
         let count = self.size()?;
         // an item takes a byte at least: no count reserves more than the record could hold
         let mut items = Vec::with_capacity(count.min(self.0.len()));
@@ -138,15 +141,24 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
-    pub(crate) fn opt<T>(&mut self, value: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<Option<T>, Malformed> {
-        if self.flag()? { value(self).map(Some) } else { Ok(None) }
+    pub(crate) fn opt<T>(
+        &mut self,
+        value: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        if self.flag()? {
+            value(self).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     pub(crate) fn pin_source(&mut self) -> Result<PinSource, Malformed> {
         let kind = self.u8()?;
         let bytes = self.bytes()?;
         match kind {
-            0 => Ok(PinSource::Text(std::str::from_utf8(bytes).map_err(|_| Malformed)?.into())),
+            0 => Ok(PinSource::Text(
+                std::str::from_utf8(bytes).map_err(|_| Malformed)?.into(),
+            )),
             1 => Ok(PinSource::Certificate(bytes.into())),
             2 => Ok(PinSource::PublicKey(bytes.into())),
             _ => Err(Malformed),
@@ -258,9 +270,17 @@ pub(crate) fn write_response(out: &mut Vec<u8>, id: u32, response: &Response, pl
             http::Version::HTTP_11 => 1,
             _ => 0, // hyper's client speaks no other version than 1.0
         });
-        let token = if matches!(place, BodyPlace::Token(_)) { BODY_IS_TOKEN } else { 0 };
+        let token = if matches!(place, BodyPlace::Token(_)) {
+            BODY_IS_TOKEN
+        } else {
+            0
+        };
         let url = if response.url.is_some() { HAS_URL } else { 0 };
-        let reason = if response.reason.is_some() { HAS_REASON } else { 0 };
+        let reason = if response.reason.is_some() {
+            HAS_REASON
+        } else {
+            0
+        };
         out.u8(token | url | reason);
         out.u32(response.connection.facts().id);
         if let Some(url) = &response.url {
@@ -290,7 +310,10 @@ pub(crate) fn write_response(out: &mut Vec<u8>, id: u32, response: &Response, pl
 }
 
 fn latin1(bytes: &[u8]) -> Cow<'_, str> {
-    std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), Cow::Borrowed)
+    std::str::from_utf8(bytes).map_or_else(
+        |_| bytes.iter().copied().map(char::from).collect(),
+        Cow::Borrowed,
+    )
 }
 
 pub(crate) fn write_connection(out: &mut Vec<u8>, facts: &ConnectionFacts) {
@@ -311,7 +334,10 @@ pub(crate) fn write_connection(out: &mut Vec<u8>, facts: &ConnectionFacts) {
         }
         out.str(if facts.http2 { "h2" } else { "http/1.1" });
         out.str(&facts.remote.to_string());
-        out.opt(facts.tls.as_ref().and_then(|tls| tls.matched.as_ref()), |out, pin| out.pin(pin));
+        out.opt(
+            facts.tls.as_ref().and_then(TlsFacts::matched),
+            |out, pin| out.pin(&pin),
+        );
         out.nested(|out| write_path(out, facts.tls.as_ref().and_then(|tls| tls.path.as_deref())));
     });
 }
@@ -324,15 +350,12 @@ pub(crate) fn write_path(out: &mut Vec<u8>, path: Option<&VerifiedPath>) {
     for entry in path.entries() {
         out.pin(&entry.pin);
         out.u8(role(entry.role));
-        match entry.der {
-            Some(der) => {
-                out.u8(0);
-                out.bytes(der);
-            }
-            None => {
-                out.u8(1);
-                out.bytes(entry.subject);
-            }
+        if let Some(der) = entry.der {
+            out.u8(0);
+            out.bytes(der);
+        } else {
+            out.u8(1);
+            out.bytes(entry.subject);
         }
     }
 }
@@ -340,11 +363,18 @@ pub(crate) fn write_path(out: &mut Vec<u8>, path: Option<&VerifiedPath>) {
 /// What a server presented, in its order, as a path block: the first is the end entity, the rest are said to be
 /// intermediates, since nothing was verified.
 pub(crate) fn write_presented(out: &mut Vec<u8>, chain: &[CertificateDer<'_>]) {
-    let readable: Vec<_> = chain.iter().filter_map(|der| Some((Pin::of_certificate(der).ok()?, der))).collect();
+    let readable: Vec<_> = chain
+        .iter()
+        .filter_map(|der| Some((Pin::of_certificate(der).ok()?, der)))
+        .collect();
     out.size(readable.len());
     for (index, (pin, der)) in readable.into_iter().enumerate() {
         out.pin(&pin);
-        out.u8(role(if index == 0 { Role::EndEntity } else { Role::Intermediate }));
+        out.u8(role(if index == 0 {
+            Role::EndEntity
+        } else {
+            Role::Intermediate
+        }));
         out.u8(0);
         out.bytes(der);
     }
@@ -392,32 +422,57 @@ pub(crate) fn write_error(out: &mut Vec<u8>, id: u32, error: &RequestError) {
 
 /// An error's code and fields.
 pub(crate) fn write_failure(out: &mut Vec<u8>, error: &RequestError) {
+    write_failure_with(out, error, &error.to_string());
+}
+
+fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
     out.u16(error.code() as u16);
     let mut fields = Fields::new(out);
-    fields.text(Tag::Message, &error.to_string());
+    fields.text(Tag::Message, message);
     match error {
         RequestError::BadPin { report, remote } => {
             fields.bad_pin(report);
             fields.text(Tag::RemoteAddress, &remote.to_string());
         }
-        RequestError::Certificate { source, host, remote } => {
+        RequestError::Certificate {
+            source,
+            host,
+            remote,
+        } => {
             fields.text(Tag::Hostname, host.as_str());
             fields.text(Tag::RemoteAddress, &remote.to_string());
             fields.verify(source);
         }
-        RequestError::Tls { source, host, remote } => {
+        RequestError::Tls {
+            source,
+            host,
+            remote,
+        } => {
             fields.text(Tag::Hostname, host.as_str());
             fields.text(Tag::RemoteAddress, &remote.to_string());
             if let rustls::Error::AlertReceived(alert) = &**source {
                 fields.text(Tag::Alert, alert.as_str().unwrap_or("unknown"));
             }
         }
-        RequestError::Dns { host, system_code, reason } => {
+        RequestError::Dns {
+            host,
+            system_code,
+            reason,
+        } => {
             fields.text(Tag::Hostname, host.as_str());
             fields.text(Tag::SystemCode, system_code);
             fields.text(Tag::Cause, reason);
         }
-        RequestError::Connect { host, remote, source } | RequestError::Socket { host, remote, source } => {
+        RequestError::Connect {
+            host,
+            remote,
+            source,
+        }
+        | RequestError::Socket {
+            host,
+            remote,
+            source,
+        } => {
             fields.text(Tag::Hostname, host.as_str());
             fields.text(Tag::RemoteAddress, &remote.to_string());
             fields.text(Tag::SystemCode, system_code(source));
@@ -431,14 +486,22 @@ pub(crate) fn write_failure(out: &mut Vec<u8>, error: &RequestError) {
         }
         RequestError::Timeout { phase, limit } => {
             fields.value(Tag::Phase, |out| out.u8(phase_number(*phase)));
-            fields.value(Tag::Limit, |out| out.u32(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)));
+            fields.value(Tag::Limit, |out| {
+                out.u32(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
+            });
         }
-        RequestError::Protocol { host, source, http2: _ } => {
+        RequestError::Protocol {
+            host,
+            source,
+            http2: _,
+        } => {
             fields.text(Tag::Hostname, host.as_str());
             fields.text(Tag::Cause, &deepest(&**source));
         }
         RequestError::BodyTooLarge { limit } => {
-            fields.value(Tag::Limit, |out| out.i64(i64::try_from(*limit).unwrap_or(i64::MAX)));
+            fields.value(Tag::Limit, |out| {
+                out.i64(i64::try_from(*limit).unwrap_or(i64::MAX));
+            });
         }
         RequestError::Policy(error) => {
             fields.text(Tag::Pattern, error.pattern());
@@ -454,11 +517,7 @@ pub(crate) fn write_failure(out: &mut Vec<u8>, error: &RequestError) {
             fields.value(Tag::Port, |out| out.u16(*port));
         }
         RequestError::Url { url, problem: _ } => fields.text(Tag::Url, url),
-        RequestError::ClientClosed
-        | RequestError::Option { .. }
-        | RequestError::Argument(_)
-        | RequestError::Internal(_) => {}
-        // the enum may grow in a crate of its own: until then its message and code say enough
+        // message and code say it all; and the enum, of another crate, may grow
         _ => {}
     }
     fields.end();
@@ -473,14 +532,6 @@ pub(crate) fn write_verify_failure(out: &mut Vec<u8>, error: &VerifyError) {
     fields.end();
 }
 
-/// A failure that has only a code and a message.
-pub(crate) fn write_plain_failure(out: &mut Vec<u8>, code: Code, message: &str) {
-    out.u16(code as u16);
-    let mut fields = Fields::new(out);
-    fields.text(Tag::Message, message);
-    fields.end();
-}
-
 /// The fields of one error; their count is filled in at the end.
 struct Fields<'a> {
     out: &'a mut Vec<u8>,
@@ -492,7 +543,11 @@ impl<'a> Fields<'a> {
     fn new(out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
         out.u32(0);
-        Self { out, start, count: 0 }
+        Self {
+            out,
+            start,
+            count: 0,
+        }
     }
 
     fn value(&mut self, tag: Tag, write: impl FnOnce(&mut Vec<u8>)) {
@@ -523,11 +578,14 @@ impl<'a> Fields<'a> {
     fn verify(&mut self, error: &VerifyError) {
         match error {
             VerifyError::BadPin(report) => self.bad_pin(report),
-            VerifyError::NameMismatch { names, .. } => self.value(Tag::Names, |out| out.strs(names)),
-            VerifyError::Expired { not_after, .. } => {
-                if let Some(not_after) = not_after {
-                    self.value(Tag::NotAfter, |out| out.i64(*not_after));
-                }
+            VerifyError::NameMismatch { names, .. } => {
+                self.value(Tag::Names, |out| out.strs(names));
+            }
+            VerifyError::Expired {
+                not_after: Some(not_after),
+                ..
+            } => {
+                self.value(Tag::NotAfter, |out| out.i64(*not_after));
             }
             _ => {} // the others have no field beyond their message
         }
@@ -572,5 +630,173 @@ fn system_code(error: &std::io::Error) -> &'static str {
         Kind::PermissionDenied => "EACCES",
         Kind::UnexpectedEof => "EOF",
         _ => "EIO", // what Node has no name for either
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn vectors() -> Value {
+        serde_json::from_str(include_str!("../wire-vectors.json")).unwrap()
+    }
+
+    fn bytes_of(vector: &Value) -> Vec<u8> {
+        unhex(vector["hex"].as_str().unwrap())
+    }
+
+    fn unhex(hex: &str) -> Vec<u8> {
+        (0..hex.len() / 2)
+            .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).unwrap())
+            .collect()
+    }
+
+    fn number(vector: &Value, field: &str) -> u32 {
+        u32::try_from(vector[field].as_u64().unwrap()).unwrap()
+    }
+
+    fn vectors_of(group: &str, kind: &str) -> Vec<Value> {
+        let all = vectors()[group].as_array().unwrap().clone();
+        let chosen: Vec<Value> = all
+            .into_iter()
+            .filter(|vector| vector["kind"] == kind)
+            .collect();
+        assert!(!chosen.is_empty(), "no vector is a {kind}");
+        chosen
+    }
+
+    #[test]
+    fn requests_are_read_as_javascript_writes_them() {
+        for vector in vectors_of("submissions", "REQUEST") {
+            let batch = Bytes::from(bytes_of(&vector));
+            let mut record = Reader::new(Reader::new(&batch).bytes().unwrap());
+            assert_eq!(record.u8().unwrap(), submission::REQUEST);
+            assert_eq!(record.u32().unwrap(), number(&vector, "id"));
+            assert_eq!(record.u32().unwrap(), number(&vector, "client"));
+            let request = crate::engine::read_request(&batch, &mut record)
+                .unwrap()
+                .unwrap();
+            assert!(record.is_empty());
+            assert_eq!(request.method.as_str(), vector["method"]);
+            assert_eq!(request.url, vector["url"].as_str().unwrap());
+            let fields: Vec<(String, String)> = request
+                .headers
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        name.to_string(),
+                        value.as_bytes().iter().copied().map(char::from).collect(),
+                    )
+                })
+                .collect();
+            let expected: Vec<(String, String)> = vector["headers"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|pair| {
+                    (
+                        pair[0].as_str().unwrap().to_lowercase(),
+                        pair[1].as_str().unwrap().to_owned(),
+                    )
+                })
+                .collect();
+            assert_eq!(fields, expected);
+            let body = request.body.map(|body| body.to_vec());
+            let expected = vector["body"].as_str().map(unhex);
+            assert_eq!(body, expected);
+        }
+    }
+
+    #[test]
+    fn policies_are_read_as_javascript_writes_them() {
+        for vector in vectors_of("submissions", "SET_POLICY") {
+            let batch = bytes_of(&vector);
+            let mut record = Reader::new(Reader::new(&batch).bytes().unwrap());
+            assert_eq!(record.u8().unwrap(), submission::SET_POLICY);
+            assert_eq!(record.u32().unwrap(), number(&vector, "id"));
+            assert_eq!(record.u32().unwrap(), number(&vector, "client"));
+            let policy = record.policy().unwrap();
+            assert!(record.is_empty());
+            let expected = vector["policy"].as_array().unwrap();
+            assert_eq!(policy.len(), expected.len());
+            for (set, expected) in policy.iter().zip(expected) {
+                assert_eq!(set.pattern, expected["pattern"].as_str().unwrap());
+                assert_eq!(set.exclude, expected["exclude"].as_bool().unwrap());
+                assert_eq!(set.pins.len(), expected["pins"].as_array().unwrap().len());
+            }
+        }
+    }
+
+    #[test]
+    fn small_records_are_written_as_javascript_reads_them() {
+        type Writer = fn(&mut Vec<u8>, &Value);
+        let table: [(&str, Writer); 3] = [
+            ("GONE", |out, vector| {
+                write_gone(out, number(vector, "connection"));
+            }),
+            ("DONE", |out, vector| {
+                write_done(out, number(vector, "id"), number(vector, "count") as usize);
+            }),
+            ("LOOKUP", |out, vector| {
+                let host = vector["host"].as_str().unwrap();
+                write_lookup(
+                    out,
+                    number(vector, "lookup"),
+                    number(vector, "client"),
+                    host,
+                );
+            }),
+        ];
+        for (kind, write) in table {
+            for vector in vectors_of("completions", kind) {
+                let mut out = Vec::new();
+                write(&mut out, &vector);
+                assert_eq!(out, bytes_of(&vector), "{}", vector["name"]);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_are_written_as_javascript_reads_them() {
+        let host = "api.example.test".parse::<pinfetch_pins::Host>().unwrap();
+        let mut walked = 0;
+        for vector in vectors_of("completions", "ERROR") {
+            let message = vector["fields"]["message"].as_str().unwrap();
+            let error = match vector["code"].as_str().unwrap() {
+                "ERR_CLIENT_CLOSED" => RequestError::ClientClosed,
+                "ERR_INTERNAL" => RequestError::Internal("x".into()),
+                "ERR_HTTP_BODY_TOO_LARGE" => RequestError::BodyTooLarge {
+                    limit: 8_589_934_592,
+                },
+                "ERR_POLICY_PLAINTEXT" => RequestError::Plaintext {
+                    host: host.clone(),
+                    port: 80,
+                },
+                "ERR_INVALID_URL" => RequestError::Url {
+                    url: "ftp://x".into(),
+                    problem: "".into(),
+                },
+                _ => continue, // their messages are made of errors of other crates
+            };
+            let mut out = Vec::new();
+            write_error(&mut out, number(&vector, "id"), &error);
+            // the vector's message stands for any: its own is put in the place of ours
+            let mut expected = Vec::new();
+            write_error_with(&mut expected, number(&vector, "id"), &error, message);
+            assert_eq!(expected, bytes_of(&vector), "{}", vector["name"]);
+            walked += 1;
+        }
+        assert_eq!(walked, 5);
+    }
+
+    fn write_error_with(out: &mut Vec<u8>, id: u32, error: &RequestError, message: &str) {
+        out.nested(|out| {
+            out.u8(completion::ERROR);
+            out.u32(id);
+            write_failure_with(out, error, message);
+        });
     }
 }

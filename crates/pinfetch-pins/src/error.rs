@@ -18,7 +18,9 @@ pub enum PinError {
     #[error("has white space around it; did you mean {0:?}?")]
     Whitespace(String),
     /// A SHA-1 digest.
-    #[error("is a SHA-1 digest: SHA-1 can be forged and is refused; take the SHA-256 digest of the same key (pinfetch pins HOST)")]
+    #[error(
+        "is a SHA-1 digest: SHA-1 can be forged and is refused; take the SHA-256 digest of the same key (pinfetch pins HOST)"
+    )]
     Sha1,
     /// PEM where a pin's text is expected.
     #[error("is PEM, not a pin; give it as {{ certificate }} or {{ publicKey }}")]
@@ -30,13 +32,13 @@ pub enum PinError {
     #[error("has a prefix that no pin has; did you mean {0}?")]
     Prefix(Pin),
     /// base64url (RFC 4648 §5).
-    #[error("is not standard base64: - and _ are base64url's{}", mend(.0))]
+    #[error("is not standard base64: - and _ are base64url's{}", mend(*.0))]
     UrlAlphabet(Option<Pin>),
     /// A character that base64 does not have.
-    #[error("holds a character that base64 does not have{}", mend(.0))]
+    #[error("holds a character that base64 does not have{}", mend(*.0))]
     Alphabet(Option<Pin>),
     /// Padding or trailing bits that are not canonical (RFC 4648 §3.5).
-    #[error("is not canonical base64: a pin has 43 characters and one ={}", mend(.0))]
+    #[error("is not canonical base64: a pin has 43 characters and one ={}", mend(*.0))]
     Padding(Option<Pin>),
     /// Not 32 bytes.
     #[error("is {0} bytes long; a SHA-256 digest has 32 (44 characters of base64)")]
@@ -55,7 +57,7 @@ pub enum PinError {
     NotAPublicKey,
 }
 
-fn mend(pin: &Option<Pin>) -> String {
+fn mend(pin: Option<Pin>) -> String {
     pin.map_or_else(String::new, |pin| format!("; did you mean {pin}?"))
 }
 
@@ -79,13 +81,17 @@ pub enum HostError {
     #[error("it holds a character or form that no host name or IP address has")]
     Invalid,
     /// A star elsewhere than in front.
-    #[error("* stands only in front: *.example.com (exactly one more label) or **.example.com (the apex and any depth)")]
+    #[error(
+        "* stands only in front: *.example.com (exactly one more label) or **.example.com (the apex and any depth)"
+    )]
     Star,
     /// A star before an address.
     #[error("an IP address has no names below it: leave the * out")]
     StarOverAddress,
     /// A star right below a public suffix.
-    #[error("{0} is a public suffix: anybody may register names below it, so no pins can hold for all of them")]
+    #[error(
+        "{0} is a public suffix: anybody may register names below it, so no pins can hold for all of them"
+    )]
     PublicSuffix(Host),
     /// A port that is none.
     #[error("the port is not a number from 1 to 65535")]
@@ -125,7 +131,9 @@ pub enum PolicyError {
         other: String,
     },
     /// A pattern without pins.
-    #[error("pins[{pattern:?}]: the pin list is empty; leave the host out, or take it out of its parents with {{ exclude: true }}")]
+    #[error(
+        "pins[{pattern:?}]: the pin list is empty; leave the host out, or take it out of its parents with {{ exclude: true }}"
+    )]
     EmptyPinSet {
         /// The host pattern, as it was given.
         pattern: String,
@@ -143,7 +151,10 @@ impl PolicyError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidPin { .. } => "ERR_POLICY_INVALID_PIN",
-            Self::InvalidHost { source: HostError::PublicSuffix(_), .. } => "ERR_POLICY_PUBLIC_SUFFIX",
+            Self::InvalidHost {
+                source: HostError::PublicSuffix(_),
+                ..
+            } => "ERR_POLICY_PUBLIC_SUFFIX",
             Self::InvalidHost { .. } => "ERR_POLICY_INVALID_HOST",
             Self::DuplicateHost { .. } => "ERR_POLICY_DUPLICATE_HOST",
             Self::EmptyPinSet { .. } => "ERR_POLICY_EMPTY_PIN_SET",
@@ -205,7 +216,7 @@ pub enum VerifyError {
     #[error(transparent)]
     BadPin(Box<BadPin>),
     /// A certificate of every path has expired.
-    #[error("a certificate has expired{}", since(.not_after))]
+    #[error("a certificate has expired{}", since(*.not_after))]
     Expired {
         /// When, in Unix seconds, where it is known.
         not_after: Option<i64>,
@@ -247,16 +258,19 @@ pub enum VerifyError {
     Invalid(String),
 }
 
-fn since(not_after: &Option<i64>) -> String {
+fn since(not_after: Option<i64>) -> String {
     not_after.map_or_else(String::new, |seconds| {
-        x509_parser::time::ASN1Time::from_timestamp(seconds).map_or_else(|_| String::new(), |time| format!(" ({time})"))
+        x509_parser::time::ASN1Time::from_timestamp(seconds)
+            .map_or_else(|_| String::new(), |time| format!(" ({time})"))
     })
 }
 
 fn listed(names: &[String]) -> String {
     match names {
         [] => "no name".into(),
-        [first, second, third, _, ..] => format!("{first}, {second}, {third} and {} more", names.len() - 3),
+        [first, second, third, _, ..] => {
+            format!("{first}, {second}, {third} and {} more", names.len() - 3)
+        }
         some => some.join(", "),
     }
 }
@@ -283,9 +297,10 @@ impl VerifyError {
     /// The refusal that this crate's verifier put into an error of rustls.
     pub fn in_rustls(error: &rustls::Error) -> Option<Arc<Self>> {
         match error {
-            rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
-                other.0.downcast_ref::<Refusal>().map(|refusal| refusal.0.clone())
-            }
+            rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => other
+                .0
+                .downcast_ref::<Refusal>()
+                .map(|refusal| refusal.0.clone()),
             _ => None,
         }
     }

@@ -67,7 +67,9 @@ pub enum FileError {
         kind: FileKind,
     },
     /// A private key is encrypted.
-    #[error("holds an encrypted private key: give the public key (openssl pkey -in KEY -pubout), or a certificate request")]
+    #[error(
+        "holds an encrypted private key: give the public key (openssl pkey -in KEY -pubout), or a certificate request"
+    )]
     Encrypted,
 }
 
@@ -93,11 +95,19 @@ pub fn describe_file(file: &[u8]) -> Result<Vec<FilePin>, FileError> {
             }
             _ => continue, // parameters, revocation lists: nothing that has a pin
         };
-        pins.push(pin.ok_or(FileError::Section { section: index + 1, kind })?);
+        pins.push(pin.ok_or(FileError::Section {
+            section: index + 1,
+            kind,
+        })?);
     }
     if pins.is_empty() {
-        let encrypted = contains(file, b"ENCRYPTED PRIVATE KEY") || contains(file, b"Proc-Type: 4,ENCRYPTED");
-        return Err(if encrypted { FileError::Encrypted } else { FileError::Nothing });
+        let encrypted =
+            contains(file, b"ENCRYPTED PRIVATE KEY") || contains(file, b"Proc-Type: 4,ENCRYPTED");
+        return Err(if encrypted {
+            FileError::Encrypted
+        } else {
+            FileError::Nothing
+        });
     }
     Ok(pins)
 }
@@ -107,7 +117,10 @@ fn contains(file: &[u8], text: &[u8]) -> bool {
 }
 
 fn der(bytes: &[u8]) -> Option<FilePin> {
-    certificate(bytes).or_else(|| request(bytes)).or_else(|| public_key(bytes)).or_else(|| private_key(bytes))
+    certificate(bytes)
+        .or_else(|| request(bytes))
+        .or_else(|| public_key(bytes))
+        .or_else(|| private_key(bytes))
 }
 
 fn certificate(bytes: &[u8]) -> Option<FilePin> {
@@ -144,7 +157,12 @@ fn private_key(bytes: &[u8]) -> Option<FilePin> {
 }
 
 fn bare(spki: &[u8], kind: FileKind) -> FilePin {
-    FilePin { pin: pin_of(spki), kind, subject: String::new(), not_after: None }
+    FilePin {
+        pin: pin_of(spki),
+        kind,
+        subject: String::new(),
+        not_after: None,
+    }
 }
 
 fn pin_of(spki: &[u8]) -> Pin {
@@ -167,12 +185,17 @@ mod tests {
         let params = CertificateParams::new(vec!["api.example.com".into()]).unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let request = params.serialize_request(&key).unwrap();
-        let expected = Pin::of_spki(&SubjectPublicKeyInfoDer::from(key.subject_public_key_info()));
+        let expected = Pin::of_spki(&SubjectPublicKeyInfoDer::from(
+            key.subject_public_key_info(),
+        ));
         for (file, kind) in [
             (certificate.der().to_vec(), FileKind::Certificate),
             (certificate.pem().into_bytes(), FileKind::Certificate),
             (request.der().to_vec(), FileKind::CertificateRequest),
-            (request.pem().unwrap().into_bytes(), FileKind::CertificateRequest),
+            (
+                request.pem().unwrap().into_bytes(),
+                FileKind::CertificateRequest,
+            ),
             (key.subject_public_key_info(), FileKind::PublicKey),
             (key.public_key_pem().into_bytes(), FileKind::PublicKey),
             (key.serialize_der(), FileKind::PrivateKey),
@@ -190,11 +213,20 @@ mod tests {
         let mut expected = Vec::new();
         for name in ["leaf", "intermediate", "root"] {
             let key = KeyPair::generate().unwrap();
-            let certificate = CertificateParams::new(vec![name.into()]).unwrap().self_signed(&key).unwrap();
-            expected.push(Pin::of_spki(&SubjectPublicKeyInfoDer::from(key.subject_public_key_info())));
+            let certificate = CertificateParams::new(vec![name.into()])
+                .unwrap()
+                .self_signed(&key)
+                .unwrap();
+            expected.push(Pin::of_spki(&SubjectPublicKeyInfoDer::from(
+                key.subject_public_key_info(),
+            )));
             bundle.push_str(&certificate.pem());
         }
-        let pins: Vec<Pin> = describe_file(bundle.as_bytes()).unwrap().into_iter().map(|file| file.pin).collect();
+        let pins: Vec<Pin> = describe_file(bundle.as_bytes())
+            .unwrap()
+            .into_iter()
+            .map(|file| file.pin)
+            .collect();
         assert_eq!(pins, expected);
     }
 

@@ -18,8 +18,18 @@ pub(crate) fn of(
         .iter()
         .filter_map(|der| Some((Pin::of_certificate(der).ok()?, der)))
         .find(|(pin, _)| expected.contains(pin));
-    let known_anchor = || expected.pins().iter().find_map(|pin| Some((pin, anchors.subject_with(pin)?)));
-    let known_certificate = || expected.pins().iter().find_map(|pin| Some((pin, expected.subject_of(pin)?)));
+    let known_anchor = || {
+        expected
+            .pins()
+            .iter()
+            .find_map(|pin| Some((pin, anchors.subject_with(pin)?)))
+    };
+    let known_certificate = || {
+        expected
+            .pins()
+            .iter()
+            .find_map(|pin| Some((pin, expected.subject_of(pin)?)))
+    };
     let finding = if let Some((pin, der)) = superfluous {
         let subject = crate::describe_certificate(der).subject;
         format!(
@@ -27,22 +37,36 @@ pub(crate) fn of(
              as when an interceptor appends the genuine certificates to its own."
         )
     } else if let Some((pin, subject)) = known_anchor() {
-        format!("You pinned the trust anchor {subject} ({pin}); the path now ends in {}.", last(&found))
+        format!(
+            "You pinned the trust anchor {subject} ({pin}); the path now ends in {}.",
+            last(&found)
+        )
     } else if let Some((pin, subject)) = known_certificate() {
-        let role = found.iter().find(|certificate| certificate.subject == subject);
+        let role = found
+            .iter()
+            .find(|certificate| certificate.subject == subject);
         match role {
             Some(same) => format!(
                 "You pinned {subject} ({pin}); the path now has the {} of the same name with another key, {}: a new key, or an imitation.",
                 same.role.as_str(),
                 same.pin,
             ),
-            None => format!("You pinned {subject} ({pin}), which the path does not hold: {}.", listed(&found)),
+            None => format!(
+                "You pinned {subject} ({pin}), which the path does not hold: {}.",
+                listed(&found)
+            ),
         }
     } else {
         let count = expected.pins().len();
-        format!("None of the {count} configured pins is on the verified path: {}.", listed(&found))
+        format!(
+            "None of the {count} configured pins is on the verified path: {}.",
+            listed(&found)
+        )
     };
-    format!("{finding} To see what the server shows: pinfetch pins {}", authority(expected.host().as_str(), expected.port()))
+    format!(
+        "{finding} To see what the server shows: pinfetch pins {}",
+        authority(expected.host().as_str(), expected.port())
+    )
 }
 
 impl BadPin {
@@ -50,46 +74,72 @@ impl BadPin {
     #[must_use]
     pub fn with_last_match(mut self, previous: &VerifiedPath, matched: &Pin) -> Self {
         let (before, now) = (previous.certificates(), self.path.certificates());
-        let Some(old) = before.iter().find(|certificate| certificate.pin == *matched) else { return self };
+        let Some(old) = before
+            .iter()
+            .find(|certificate| certificate.pin == *matched)
+        else {
+            return self;
+        };
         let replaced = now.iter().find(|certificate| certificate.role == old.role);
         let shared = now.iter().find(|certificate| {
-            certificate.role != Role::EndEntity && before.iter().any(|earlier| earlier.pin == certificate.pin)
+            certificate.role != Role::EndEntity
+                && before.iter().any(|earlier| earlier.pin == certificate.pin)
         });
-        let mut hint = format!("Earlier your pin {matched} matched the {} {}.", old.role.as_str(), old.subject);
-        if let Some(new) = replaced {
-            hint.push_str(&format!(" The path now has {} ({}) in its place", new.subject, new.pin));
-            match shared {
-                Some(shared) => hint.push_str(&format!(
-                    ", still under the {} {}, whose pin is {}.",
-                    shared.role.as_str(),
-                    shared.subject,
-                    shared.pin
-                )),
-                None => hint.push_str(", and shares no CA with the earlier one."),
-            }
-        }
-        hint.push_str(&format!(
-            " To see what the server shows: pinfetch pins {}",
+        let place = match (replaced, shared) {
+            (None, _) => String::new(),
+            (Some(new), Some(shared)) => format!(
+                " The path now has {} ({}) in its place, still under the {} {}, whose pin is {}.",
+                new.subject,
+                new.pin,
+                shared.role.as_str(),
+                shared.subject,
+                shared.pin
+            ),
+            (Some(new), None) => format!(
+                " The path now has {} ({}) in its place, and shares no CA with the earlier one.",
+                new.subject, new.pin
+            ),
+        };
+        self.hint = format!(
+            "Earlier your pin {matched} matched the {} {}.{place} To see what the server shows: pinfetch pins {}",
+            old.role.as_str(),
+            old.subject,
             authority(self.host.as_str(), self.port)
-        ));
-        self.hint = hint;
+        );
         self
     }
 }
 
 fn authority(host: &str, port: u16) -> String {
-    let host = if host.contains(':') { format!("[{host}]") } else { host.into() };
-    if port == 443 { host } else { format!("{host}:{port}") }
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.into()
+    };
+    if port == 443 {
+        host
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 fn last(path: &[PathCertificate]) -> String {
-    path.last().map_or_else(String::new, |anchor| format!("{} ({})", anchor.subject, anchor.pin))
+    path.last().map_or_else(String::new, |anchor| {
+        format!("{} ({})", anchor.subject, anchor.pin)
+    })
 }
 
 fn listed(path: &[PathCertificate]) -> String {
     let lines: Vec<String> = path
         .iter()
-        .map(|certificate| format!("{} {} ({})", certificate.role.as_str(), certificate.subject, certificate.pin))
+        .map(|certificate| {
+            format!(
+                "{} {} ({})",
+                certificate.role.as_str(),
+                certificate.subject,
+                certificate.pin
+            )
+        })
         .collect();
     lines.join(", ")
 }

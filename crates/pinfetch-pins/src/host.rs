@@ -52,12 +52,15 @@ impl Host {
     }
 
     /// The name as a certificate must hold it (RFC 6125, RFC 9525).
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "no host can be made whose name would panic here"
+    )]
     pub fn server_name(&self) -> ServerName<'static> {
         match &self.0 {
             Name::Ip(address, _) => ServerName::IpAddress((*address).into()),
-            Name::Dns(name) => {
-                ServerName::try_from(name.to_string()).expect("checked when the host was made: see of_domain")
-            }
+            Name::Dns(name) => ServerName::try_from(name.to_string())
+                .expect("checked when the host was made: see of_domain"),
         }
     }
 
@@ -109,7 +112,11 @@ impl FromStr for Host {
             return Ok(Self::of_ip(address));
         }
         let host = url::Host::parse(text).map_err(|_| {
-            if text.split('.').any(str::is_empty) { HostError::EmptyLabel } else { HostError::Invalid }
+            if text.split('.').any(str::is_empty) {
+                HostError::EmptyLabel
+            } else {
+                HostError::Invalid
+            }
         })?;
         Self::from_url(&host)
     }
@@ -224,7 +231,10 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), HostError> {
             let name = text.get(..=end).ok_or(HostError::Invalid)?;
             match rest.get(end..) {
                 None | Some("") => (name, None),
-                Some(after) => (name, Some(after.strip_prefix(':').ok_or(HostError::Invalid)?)),
+                Some(after) => (
+                    name,
+                    Some(after.strip_prefix(':').ok_or(HostError::Invalid)?),
+                ),
             }
         }
         None => match text.rsplit_once(':') {
@@ -232,7 +242,9 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), HostError> {
             None => (text, None),
         },
     };
-    let Some(port) = port else { return Ok((name, None)) };
+    let Some(port) = port else {
+        return Ok((name, None));
+    };
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(number) if digits && number != 0 => Ok((name, Some(number))),
@@ -271,7 +283,12 @@ mod tests {
             ("_dmarc.example.com", "_dmarc.example.com"),
             ("__proto__", "__proto__"),
         ] {
-            assert_eq!(text.parse::<Host>().unwrap_or_else(|error| panic!("{text}: {error}")).as_str(), canonical);
+            assert_eq!(
+                text.parse::<Host>()
+                    .unwrap_or_else(|error| panic!("{text}: {error}"))
+                    .as_str(),
+                canonical
+            );
         }
     }
 
@@ -311,7 +328,11 @@ mod tests {
             ("a.notexample.com", false),
             ("api.example.com.evil.test", false),
         ] {
-            assert_eq!(pattern.matches(&host.parse().unwrap(), 443), matches, "{host}");
+            assert_eq!(
+                pattern.matches(&host.parse().unwrap(), 443),
+                matches,
+                "{host}"
+            );
         }
     }
 
@@ -325,7 +346,11 @@ mod tests {
             ("notexample.com", false),
             ("a.notexample.com", false),
         ] {
-            assert_eq!(pattern.matches(&host.parse().unwrap(), 443), matches, "{host}");
+            assert_eq!(
+                pattern.matches(&host.parse().unwrap(), 443),
+                matches,
+                "{host}"
+            );
         }
     }
 
@@ -339,7 +364,11 @@ mod tests {
             ("127.0.0.1:1", "127.0.0.1", 1, true),
         ] {
             let parsed: HostPattern = pattern.parse().unwrap();
-            assert_eq!(parsed.matches(&host.parse().unwrap(), port), matches, "{pattern}");
+            assert_eq!(
+                parsed.matches(&host.parse().unwrap(), port),
+                matches,
+                "{pattern}"
+            );
             assert_eq!(parsed.to_string().parse::<HostPattern>().unwrap(), parsed);
         }
     }
@@ -355,8 +384,14 @@ mod tests {
             ("f*.example.com", HostError::Star),
             ("***.example.com", HostError::Star),
             ("*.com", HostError::PublicSuffix("com".parse().unwrap())),
-            ("**.co.uk", HostError::PublicSuffix("co.uk".parse().unwrap())),
-            ("*.github.io", HostError::PublicSuffix("github.io".parse().unwrap())),
+            (
+                "**.co.uk",
+                HostError::PublicSuffix("co.uk".parse().unwrap()),
+            ),
+            (
+                "*.github.io",
+                HostError::PublicSuffix("github.io".parse().unwrap()),
+            ),
             ("*.test", HostError::PublicSuffix("test".parse().unwrap())),
             ("*.127.0.0.1", HostError::StarOverAddress),
             ("example.com:0", HostError::Port),
@@ -365,7 +400,11 @@ mod tests {
             ("example.com:+80", HostError::Port),
             ("https://example.com", HostError::Url),
         ] {
-            assert_eq!(text.parse::<HostPattern>().unwrap_err(), expected, "{text:?}");
+            assert_eq!(
+                text.parse::<HostPattern>().unwrap_err(),
+                expected,
+                "{text:?}"
+            );
         }
     }
 }

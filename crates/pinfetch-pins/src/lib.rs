@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod hint;
 mod host;
+mod key;
 mod path;
 mod pin;
 mod policy;
@@ -21,7 +22,10 @@ pub use anchors::Anchors;
 pub use error::{AnchorsError, BadPin, HostError, PinError, PolicyError, VerifyCode, VerifyError};
 pub use file::{FileError, FileKind, FilePin, describe_file};
 pub use host::{Host, HostPattern};
-pub use path::{Description, PathCertificate, PathEntry, Role, VerifiedPath, describe_certificate, describe_name};
+pub use path::{
+    Description, PathCertificate, PathEntry, Role, VerifiedPath, describe_certificate,
+    describe_name,
+};
 pub use pin::Pin;
 pub use policy::{EffectivePins, PinSetSource, PinSource, PinsInForce, Policy};
 pub use verifier::{ChainRequest, PinVerifier, Verified, verify_chain};

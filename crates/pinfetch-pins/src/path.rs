@@ -76,7 +76,11 @@ impl VerifiedPath {
         certificates: Vec<CertificateDer<'static>>,
         anchor_subject: Vec<u8>,
     ) -> Self {
-        Self { pins: pins.into(), certificates: certificates.into(), anchor_subject: anchor_subject.into() }
+        Self {
+            pins: pins.into(),
+            certificates: certificates.into(),
+            anchor_subject: anchor_subject.into(),
+        }
     }
 
     /// The pins, end entity first, trust anchor last.
@@ -93,7 +97,7 @@ impl VerifiedPath {
     pub fn entries(&self) -> impl Iterator<Item = PathEntry<'_>> {
         let last = self.pins.len().saturating_sub(1);
         self.pins.iter().enumerate().map(move |(index, pin)| {
-            let der = self.certificates.get(index).map(|der| der.as_ref());
+            let der = self.certificates.get(index).map(AsRef::as_ref);
             PathEntry {
                 pin: *pin,
                 role: match index {
@@ -102,7 +106,11 @@ impl VerifiedPath {
                     _ => Role::Intermediate,
                 },
                 der,
-                subject: if der.is_some() { &[] } else { &self.anchor_subject },
+                subject: if der.is_some() {
+                    &[]
+                } else {
+                    &self.anchor_subject
+                },
             }
         })
     }
@@ -127,7 +135,10 @@ impl VerifiedPath {
 
     /// The first end of validity on the path in Unix seconds, as far as its certificates are known.
     pub fn expires_at(&self) -> Option<i64> {
-        self.certificates.iter().filter_map(|der| describe_certificate(der).not_after).min()
+        self.certificates
+            .iter()
+            .filter_map(|der| describe_certificate(der).not_after)
+            .min()
     }
 }
 
@@ -153,14 +164,20 @@ pub fn describe_certificate(der: &[u8]) -> Description {
 
 /// A DER `Name` as RFC 4514 writes it: most specific first, `CN=api.example.com,O=Example`. Empty when it cannot be parsed.
 pub fn describe_name(der: &[u8]) -> String {
-    let Ok((_, name)) = X509Name::from_der(der) else { return String::new() };
+    let Ok((_, name)) = X509Name::from_der(der) else {
+        return String::new();
+    };
     let mut parts: Vec<String> = Vec::new();
     for relative in name.iter_rdn() {
         let attributes: Vec<String> = relative
             .iter()
             .map(|attribute| {
-                let kind = x509_parser::objects::oid2abbrev(attribute.attr_type(), x509_parser::objects::oid_registry());
-                let kind = kind.map_or_else(|_| attribute.attr_type().to_string(), ToString::to_string);
+                let kind = x509_parser::objects::oid2abbrev(
+                    attribute.attr_type(),
+                    x509_parser::objects::oid_registry(),
+                );
+                let kind =
+                    kind.map_or_else(|_| attribute.attr_type().to_string(), ToString::to_string);
                 format!("{kind}={}", escaped(attribute.as_str().unwrap_or("?")))
             })
             .collect();

@@ -48,9 +48,10 @@ impl Pin {
     /// # Errors
     /// [`PinError::NotACertificate`].
     pub fn of_certificate(certificate: &[u8]) -> Result<Self, PinError> {
-        let der = first_section(certificate, &[SectionKind::Certificate]).ok_or(PinError::NotACertificate)?;
+        let der = first_section(certificate, &[SectionKind::Certificate])
+            .ok_or(PinError::NotACertificate)?;
         match X509Certificate::from_der(&der) {
-            Ok((rest, certificate)) if rest.is_empty() => Ok(Self::of_spki_der(certificate.public_key().raw)),
+            Ok(([], certificate)) => Ok(Self::of_spki_der(certificate.public_key().raw)),
             _ => Err(PinError::NotACertificate),
         }
     }
@@ -62,7 +63,7 @@ impl Pin {
     pub fn of_public_key(key: &[u8]) -> Result<Self, PinError> {
         let der = first_section(key, &[SectionKind::PublicKey]).ok_or(PinError::NotAPublicKey)?;
         match SubjectPublicKeyInfo::from_der(&der) {
-            Ok((rest, key)) if rest.is_empty() => Ok(Self::of_spki_der(key.raw)),
+            Ok(([], key)) => Ok(Self::of_spki_der(key.raw)),
             _ => Err(PinError::NotAPublicKey),
         }
     }
@@ -115,25 +116,43 @@ impl FromStr for Pin {
             return Err(PinError::Empty);
         }
         let trimmed = text.trim();
-        if trimmed != text {
-            return Err(PinError::Whitespace(trimmed.into()));
+        if trimmed.starts_with("-----BEGIN ") {
+            return Err(PinError::Pem); // first of all: it may be a private key, which no error repeats
         }
-        if starts_with_ignoring_case(text, "sha1/") || starts_with_ignoring_case(text, "pin-sha1=") {
+        if trimmed != text {
+            return Err(trimmed
+                .parse::<Self>()
+                .map_or_else(|error| error, |_| PinError::Whitespace(trimmed.into())));
+        }
+        if starts_with_ignoring_case(text, "sha1/") || starts_with_ignoring_case(text, "pin-sha1=")
+        {
             return Err(PinError::Sha1);
         }
-        if text.starts_with("-----BEGIN ") {
-            return Err(PinError::Pem);
-        }
         if let Some(rest) = text.strip_prefix("pin-sha256=") {
-            let quoted = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let quoted = rest
+                .strip_prefix('"')
+                .and_then(|rest| rest.strip_suffix('"'));
             return base64(quoted.ok_or(PinError::Unquoted)?);
         }
-        if let Some(rest) = text.strip_prefix("sha256//").or_else(|| text.strip_prefix("sha256/")) {
-            return base64(rest);
+        if let Some(rest) = text.strip_prefix("sha256/") {
+            // base64 may itself begin with a slash: only what is one too long has curl's second one
+            return match (base64(rest), rest.strip_prefix('/')) {
+                (Err(_), Some(after_second)) => base64(after_second),
+                (read, _) => read,
+            };
         }
-        for prefix in ["sha256/", "sha256:", "sha256=", "sha256-", "pin-sha256=", "spki-sha256:"] {
+        for prefix in [
+            "sha256/",
+            "sha256:",
+            "sha256=",
+            "sha256-",
+            "pin-sha256=",
+            "spki-sha256:",
+        ] {
             if starts_with_ignoring_case(text, prefix)
-                && let Some(Ok(pin)) = text.get(prefix.len()..).map(|rest| base64(rest.trim_matches('"')))
+                && let Some(Ok(pin)) = text
+                    .get(prefix.len()..)
+                    .map(|rest| base64(rest.trim_matches('"')))
             {
                 return Err(PinError::Prefix(pin));
             }
@@ -149,7 +168,8 @@ impl FromStr for Pin {
 }
 
 fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    text.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn hex(text: &str) -> Option<Pin> {
@@ -163,7 +183,9 @@ fn hex(text: &str) -> Option<Pin> {
 /// `AB:CD:…`, as fingerprints of whole certificates are printed.
 fn is_colon_hex(text: &str) -> bool {
     text.contains(':')
-        && text.split(':').all(|pair| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && text
+            .split(':')
+            .all(|pair| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn base64(text: &str) -> Result<Pin, PinError> {
@@ -178,11 +200,16 @@ fn base64(text: &str) -> Result<Pin, PinError> {
         return found(digest);
     }
     // what it would have meant, read generously, makes the mend
-    let mend = lenient(text).and_then(|digest| <[u8; 32]>::try_from(digest).ok()).map(Pin);
+    let mend = lenient(text)
+        .and_then(|digest| <[u8; 32]>::try_from(digest).ok())
+        .map(Pin);
     if text.contains(['-', '_']) {
         return Err(PinError::UrlAlphabet(mend));
     }
-    if text.bytes().any(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'/' | b'=')) {
+    if text
+        .bytes()
+        .any(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'/' | b'='))
+    {
         return Err(PinError::Alphabet(mend));
     }
     Err(PinError::Padding(mend))
@@ -223,9 +250,46 @@ mod tests {
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
             "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855".to_owned(),
         ] {
-            let pin: Pin = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            let pin: Pin = text
+                .parse()
+                .unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(pin.to_string(), format!("sha256/{EMPTY}"));
             assert_eq!(pin.to_string().parse::<Pin>().unwrap(), pin);
+        }
+    }
+
+    #[test]
+    fn a_pin_whose_base64_begins_with_a_slash_is_read_in_every_spelling() {
+        let pin = Pin::from_bytes([0xff; 32]); // "/////…8="
+        let base64 = pin.to_base64();
+        for text in [
+            base64.clone(),
+            format!("sha256/{base64}"),
+            format!("sha256//{base64}"),
+            format!("pin-sha256=\"{base64}\""),
+        ] {
+            assert_eq!(
+                text.parse::<Pin>()
+                    .unwrap_or_else(|error| panic!("{text}: {error}")),
+                pin
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn printing_and_reading_a_pin_are_inverse(digest: [u8; 32]) {
+            let pin = Pin::from_bytes(digest);
+            for text in [pin.to_string(), pin.to_base64(), format!("sha256//{}", pin.to_base64())] {
+                proptest::prop_assert_eq!(text.parse::<Pin>(), Ok(pin));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_reading_a_pin_panic(text in "(sha256/{0,2}|pin-sha256=|sha1/|)\\PC{0,70}") {
+            if let Ok(pin) = text.parse::<Pin>() {
+                proptest::prop_assert_eq!(pin.to_string().parse::<Pin>(), Ok(pin));
+            }
         }
     }
 
@@ -235,19 +299,46 @@ mod tests {
         let pin = EMPTY.parse().unwrap();
         for (text, expected) in [
             ("", PinError::Empty),
-            (" 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", PinError::Whitespace(EMPTY.into())),
-            ("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", PinError::Padding(mend)),
-            ("sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU==", PinError::Padding(mend)),
-            ("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=", PinError::Padding(mend)), // bits that must be zero
-            ("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=", PinError::UrlAlphabet(mend)),
-            ("47DEQpj8HBSa+/TImW+5 JCeuQeRkm5NMpJWZG3hSuFU=", PinError::Alphabet(mend)),
-            ("SHA256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", PinError::Prefix(pin)),
-            ("sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", PinError::Prefix(pin)),
+            (
+                " 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+                PinError::Whitespace(EMPTY.into()),
+            ),
+            (
+                "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+                PinError::Padding(mend),
+            ),
+            (
+                "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU==",
+                PinError::Padding(mend),
+            ),
+            (
+                "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=",
+                PinError::Padding(mend),
+            ), // bits that must be zero
+            (
+                "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=",
+                PinError::UrlAlphabet(mend),
+            ),
+            (
+                "47DEQpj8HBSa+/TImW+5 JCeuQeRkm5NMpJWZG3hSuFU=",
+                PinError::Alphabet(mend),
+            ),
+            (
+                "SHA256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+                PinError::Prefix(pin),
+            ),
+            (
+                "sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+                PinError::Prefix(pin),
+            ),
             ("sha1/2jmj7l5rSw0yVb/vlWAYkK/YBwk=", PinError::Sha1),
             ("2jmj7l5rSw0yVb/vlWAYkK/YBwk=", PinError::Sha1), // twenty bytes
             ("sha256/AAAA", PinError::Length(3)),
             ("wrong-pin...", PinError::UrlAlphabet(None)),
-            ("pin-sha256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", PinError::Unquoted),
+            (
+                "pin-sha256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+                PinError::Unquoted,
+            ),
             ("-----BEGIN CERTIFICATE-----", PinError::Pem),
             (
                 "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55",

@@ -40,18 +40,42 @@ impl PinSource {
     pub fn read(&self, pattern: &str, index: usize) -> Result<Pin, PolicyError> {
         let (pin, input) = match self {
             Self::Text(text) => (text.parse(), shortened(text)),
-            Self::Certificate(bytes) => (Pin::of_certificate(bytes), format!("a certificate of {} bytes", bytes.len())),
-            Self::PublicKey(bytes) => (Pin::of_public_key(bytes), format!("a public key of {} bytes", bytes.len())),
+            Self::Certificate(bytes) => (
+                Pin::of_certificate(bytes),
+                format!("a certificate of {} bytes", bytes.len()),
+            ),
+            Self::PublicKey(bytes) => (
+                Pin::of_public_key(bytes),
+                format!("a public key of {} bytes", bytes.len()),
+            ),
         };
-        pin.map_err(|source| PolicyError::InvalidPin { pattern: pattern.into(), index, input, source })
+        pin.map_err(|source| PolicyError::InvalidPin {
+            pattern: pattern.into(),
+            index,
+            input,
+            source,
+        })
     }
 }
 
-/// Enough of an input to recognise it by.
+/// Enough of an input to recognise it by, without what may be secret in a misplaced one: a URL's credentials, a key.
 fn shortened(text: &str) -> String {
     const ENOUGH: usize = 100;
-    match text.char_indices().nth(ENOUGH) {
-        Some((end, _)) => format!("{}…", text.split_at(end).0),
+    if let Some((credentials, rest)) = text.rsplit_once('@') {
+        let scheme = credentials
+            .split_once("//")
+            .map_or("", |(scheme, _)| scheme);
+        return shortened(&if scheme.is_empty() {
+            format!("…{rest}")
+        } else {
+            format!("{scheme}//…{rest}")
+        });
+    }
+    let line = text
+        .find(['\n', '\r'])
+        .filter(|_| text.starts_with("-----BEGIN "));
+    match line.or_else(|| text.char_indices().nth(ENOUGH).map(|(end, _)| end)) {
+        Some(end) => format!("{}…", text.split_at(end).0),
         None => text.into(),
     }
 }
@@ -105,11 +129,24 @@ impl Policy {
         Ok(policy)
     }
 
-    fn add(&mut self, source: PinSetSource, spellings: &mut Vec<Box<str>>) -> Result<(), PolicyError> {
-        let PinSetSource { pattern: text, exclude, pins } = source;
+    fn add(
+        &mut self,
+        source: PinSetSource,
+        spellings: &mut Vec<Box<str>>,
+    ) -> Result<(), PolicyError> {
+        let PinSetSource {
+            pattern: text,
+            exclude,
+            pins,
+        } = source;
         let pattern: HostPattern = match text.parse() {
             Ok(pattern) => pattern,
-            Err(source) => return Err(PolicyError::InvalidHost { pattern: shortened(&text), source }),
+            Err(source) => {
+                return Err(PolicyError::InvalidHost {
+                    pattern: shortened(&text),
+                    source,
+                });
+            }
         };
         match (exclude, pins.is_empty()) {
             (true, false) => return Err(PolicyError::InvalidExclude { pattern: text }),
@@ -125,10 +162,18 @@ impl Policy {
             })
         };
         if let Some(index) = self.table.find(hash, same) {
-            let other = spellings.get(*index as usize).map_or_else(String::new, |other| other.to_string());
-            return Err(PolicyError::DuplicateHost { pattern: text, other });
+            let other = spellings
+                .get(*index as usize)
+                .map_or_else(String::new, ToString::to_string);
+            return Err(PolicyError::DuplicateHost {
+                pattern: text,
+                other,
+            });
         }
-        let too_many = || PolicyError::InvalidHost { pattern: text.clone(), source: HostError::TooLong };
+        let too_many = || PolicyError::InvalidHost {
+            pattern: text.clone(),
+            source: HostError::TooLong,
+        };
         let index = u32::try_from(self.sets.len()).map_err(|_| too_many())?;
         let set = PinSet {
             base_start: u32::try_from(self.bases.len()).map_err(|_| too_many())?,
@@ -151,9 +196,17 @@ impl Policy {
         self.bases.push_str(base);
         self.sets.push(set);
         spellings.push(text.into());
-        let Self { table, sets, bases, hasher, .. } = self;
+        let Self {
+            table,
+            sets,
+            bases,
+            hasher,
+            ..
+        } = self;
         table.insert_unique(hash, index, |index| {
-            let base = sets.get(*index as usize).and_then(|set| base_of(bases, set));
+            let base = sets
+                .get(*index as usize)
+                .and_then(|set| base_of(bases, set));
             hasher.hash_one(base.unwrap_or_default())
         });
         Ok(())
@@ -171,8 +224,17 @@ impl Policy {
 
     /// The pins in force for `host` at `port`.
     pub fn lookup<'a>(&'a self, host: &'a Host, port: u16) -> PinsInForce<'a> {
-        let mut all = PinsInForce { policy: self, host, port, above: None };
-        all.above = all.matching().filter(|(_, set)| set.exclude).map(|(specificity, _)| specificity).max();
+        let mut all = PinsInForce {
+            policy: self,
+            host,
+            port,
+            above: None,
+        };
+        all.above = all
+            .matching()
+            .filter(|(_, set)| set.exclude)
+            .map(|(specificity, _)| specificity)
+            .max();
         all
     }
 
@@ -192,7 +254,12 @@ fn base_of<'b>(bases: &'b str, set: &PinSet) -> Option<&'b str> {
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Policy({} patterns, {} pins)", self.sets.len(), self.pins.len())
+        write!(
+            f,
+            "Policy({} patterns, {} pins)",
+            self.sets.len(),
+            self.pins.len()
+        )
     }
 }
 
@@ -217,7 +284,10 @@ impl<'a> PinsInForce<'a> {
         let policy = self.policy;
         self.sets().flat_map(move |set| {
             let start = set.pins_start as usize;
-            policy.pins.get(start..start + set.pins as usize).unwrap_or_default()
+            policy
+                .pins
+                .get(start..start + set.pins as usize)
+                .unwrap_or_default()
         })
     }
 
@@ -232,8 +302,17 @@ impl<'a> PinsInForce<'a> {
         let mut patterns: Vec<Box<str>> = self.patterns().map(Into::into).collect();
         patterns.sort_unstable();
         let subjects = &self.policy.subjects;
-        let subjects = pins.iter().filter_map(|pin| Some((*pin, subjects.get(pin)?.clone()))).collect();
-        Some(EffectivePins { host: host.clone(), port, patterns: patterns.into(), pins: pins.into(), subjects })
+        let subjects = pins
+            .iter()
+            .filter_map(|pin| Some((*pin, subjects.get(pin)?.clone())))
+            .collect();
+        Some(EffectivePins {
+            host: host.clone(),
+            port,
+            patterns: patterns.into(),
+            pins: pins.into(),
+            subjects,
+        })
     }
 
     /// The patterns that contribute, in canonical form.
@@ -257,7 +336,9 @@ impl<'a> PinsInForce<'a> {
     fn sets(&self) -> impl Iterator<Item = &'a PinSet> + use<'a> {
         let above = self.above;
         self.matching()
-            .filter(move |(specificity, set)| !set.exclude && above.is_none_or(|above| *specificity > above))
+            .filter(move |(specificity, set)| {
+                !set.exclude && above.is_none_or(|above| *specificity > above)
+            })
             .map(|(_, set)| set)
     }
 
@@ -266,8 +347,12 @@ impl<'a> PinsInForce<'a> {
         let (policy, port) = (self.policy, self.port);
         let name = self.host.as_str();
         let is_name = self.host.ip().is_none();
-        let starts = std::iter::once(0)
-            .chain(name.bytes().enumerate().filter(move |(_, byte)| is_name && *byte == b'.').map(|(at, _)| at + 1));
+        let starts = std::iter::once(0).chain(
+            name.bytes()
+                .enumerate()
+                .filter(move |(_, byte)| is_name && *byte == b'.')
+                .map(|(at, _)| at + 1),
+        );
         starts.enumerate().flat_map(move |(depth, start)| {
             let base = name.get(start..).unwrap_or_default();
             let hash = policy.hasher.hash_one(base);
@@ -278,15 +363,16 @@ impl<'a> PinsInForce<'a> {
                     Scope::OneLabel => depth == 1,
                     Scope::AnyDepth => true,
                 };
-                let fits = reaches && (set.port == 0 || set.port == port) && policy.base(set) == base;
-                fits.then(|| ((base.len(), set.scope, set.port != 0), set))
+                let fits =
+                    reaches && (set.port == 0 || set.port == port) && policy.base(set) == base;
+                fits.then_some(((base.len(), set.scope, set.port != 0), set))
             })
         })
     }
 }
 
 /// The pins in force for one host and port, owned: what one verifier enforces.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct EffectivePins {
     host: Host,
     port: u16,
@@ -301,7 +387,13 @@ impl EffectivePins {
         let mut pins = pins.to_vec();
         pins.sort_unstable();
         pins.dedup();
-        Self { host: host.clone(), port: 443, patterns: Box::default(), pins: pins.into(), subjects: Box::default() }
+        Self {
+            host: host.clone(),
+            port: 443,
+            patterns: Box::default(),
+            pins: pins.into(),
+            subjects: Box::default(),
+        }
     }
 
     /// The host.
@@ -326,7 +418,10 @@ impl EffectivePins {
 
     /// The subject of a pin that was given as a certificate.
     pub fn subject_of(&self, pin: &Pin) -> Option<&str> {
-        self.subjects.iter().find(|(own, _)| own == pin).map(|(_, subject)| &**subject)
+        self.subjects
+            .iter()
+            .find(|(own, _)| own == pin)
+            .map(|(_, subject)| &**subject)
     }
 
     /// Whether `pin` is one of them.
@@ -357,14 +452,23 @@ mod tests {
         PinSetSource {
             pattern: pattern.into(),
             exclude: pins.is_empty(),
-            pins: pins.iter().map(|byte| PinSource::Text(pin(*byte).to_string())).collect(),
+            pins: pins
+                .iter()
+                .map(|byte| PinSource::Text(pin(*byte).to_string()))
+                .collect(),
         }
     }
 
     fn found(policy: &Policy, host: &str, port: u16) -> Vec<u8> {
         let host: Host = host.parse().unwrap();
         let effective = policy.lookup(&host, port).to_effective(&host, port);
-        effective.map_or_else(Vec::new, |effective| effective.pins().iter().map(|pin| pin.as_bytes()[0]).collect())
+        effective.map_or_else(Vec::new, |effective| {
+            effective
+                .pins()
+                .iter()
+                .map(|pin| pin.as_bytes()[0])
+                .collect()
+        })
     }
 
     #[test]
@@ -415,21 +519,68 @@ mod tests {
     }
 
     #[test]
+    fn errors_hold_no_credentials_and_no_key() {
+        let bad = PinSetSource {
+            pattern: "https://user:secret@example.com".into(),
+            ..set("a.example.com", &[1])
+        };
+        let error = Policy::compile([bad]).unwrap_err();
+        assert!(
+            error.to_string().contains("https://…example.com"),
+            "{error}"
+        );
+        let key = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n".to_owned();
+        let bad = PinSetSource {
+            pins: vec![PinSource::Text(key)],
+            ..set("a.example.com", &[1])
+        };
+        let error = Policy::compile([bad]).unwrap_err();
+        assert_eq!(error.input(), Some("-----BEGIN PRIVATE KEY-----…"));
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+
+    #[test]
     fn what_cannot_be_compiled_names_its_place() {
         let bad = PinSetSource {
             pattern: "api.example.com".into(),
             exclude: false,
-            pins: vec![PinSource::Text(pin(1).to_string()), PinSource::Text("sha256/AAAA".into())],
+            pins: vec![
+                PinSource::Text(pin(1).to_string()),
+                PinSource::Text("sha256/AAAA".into()),
+            ],
         };
         let error = Policy::compile([bad]).unwrap_err();
-        assert_eq!((error.code(), error.pattern(), error.index()), ("ERR_POLICY_INVALID_PIN", "api.example.com", Some(1)));
-        assert!(error.to_string().starts_with("pins[\"api.example.com\"][1]: \"sha256/AAAA\" is 3 bytes long"), "{error}");
+        assert_eq!(
+            (error.code(), error.pattern(), error.index()),
+            ("ERR_POLICY_INVALID_PIN", "api.example.com", Some(1))
+        );
+        assert!(
+            error
+                .to_string()
+                .starts_with("pins[\"api.example.com\"][1]: \"sha256/AAAA\" is 3 bytes long"),
+            "{error}"
+        );
         for (sources, code) in [
-            (vec![set("a.example.com", &[1]), set("A.example.com.", &[2])], "ERR_POLICY_DUPLICATE_HOST"),
+            (
+                vec![set("a.example.com", &[1]), set("A.example.com.", &[2])],
+                "ERR_POLICY_DUPLICATE_HOST",
+            ),
             (vec![set("*.com", &[1])], "ERR_POLICY_PUBLIC_SUFFIX"),
             (vec![set("a..b", &[1])], "ERR_POLICY_INVALID_HOST"),
-            (vec![PinSetSource { exclude: false, ..set("a.example.com", &[]) }], "ERR_POLICY_EMPTY_PIN_SET"),
-            (vec![PinSetSource { exclude: true, ..set("a.example.com", &[1]) }], "ERR_POLICY_INVALID_EXCLUDE"),
+            (
+                vec![PinSetSource {
+                    exclude: false,
+                    ..set("a.example.com", &[])
+                }],
+                "ERR_POLICY_EMPTY_PIN_SET",
+            ),
+            (
+                vec![PinSetSource {
+                    exclude: true,
+                    ..set("a.example.com", &[1])
+                }],
+                "ERR_POLICY_INVALID_EXCLUDE",
+            ),
         ] {
             assert_eq!(Policy::compile(sources).unwrap_err().code(), code);
         }

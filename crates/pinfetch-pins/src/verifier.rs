@@ -16,12 +16,15 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::anchors::subject_name;
+use crate::anchors::{Anchor, Unfit, subject_name};
 use crate::error::{BadPin, VerifyError};
-use crate::{Anchors, EffectivePins, Host, Pin, VerifiedPath, hint};
+use crate::{Anchors, EffectivePins, Host, Pin, VerifiedPath, hint, key};
 
 /// Paths that a verifier remembers, for sessions that are resumed.
 const REMEMBERED_PATHS: usize = 256;
+
+/// The end entity, the six intermediates that webpki allows, and the trust anchor.
+const LONGEST_PATH: usize = 8;
 
 /// A rustls verifier for one effective pin set, which it never changes: rustls resumes a session only under the verifier
 /// that accepted it, so a session made under other pins can't be resumed under these.
@@ -41,8 +44,17 @@ struct Paths {
 impl PinVerifier {
     /// A verifier of paths to `anchors` that hold a pin of *each* of `required`. With none required it verifies as webpki
     /// does, and only remembers the path.
-    pub fn new(anchors: Arc<Anchors>, required: Vec<Arc<EffectivePins>>, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { anchors, required, algorithms, paths: Mutex::default() }
+    pub fn new(
+        anchors: Arc<Anchors>,
+        required: Vec<Arc<EffectivePins>>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        Self {
+            anchors,
+            required,
+            algorithms,
+            paths: Mutex::default(),
+        }
     }
 
     /// The path that this verifier last accepted for the certificate `end_entity` (DER). rustls runs no verifier when it
@@ -68,7 +80,10 @@ impl PinVerifier {
 
 impl fmt::Debug for PinVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinVerifier").field("anchors", &self.anchors).field("required", &self.required).finish_non_exhaustive()
+        f.debug_struct("PinVerifier")
+            .field("anchors", &self.anchors)
+            .field("required", &self.required)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +166,8 @@ pub fn verify_chain(request: &ChainRequest<'_>) -> Result<Verified, VerifyError>
     let Some((end_entity, intermediates)) = request.chain.split_first() else {
         return Err(VerifyError::BadEncoding("the chain is empty".into()));
     };
-    let pins = (!request.pins.is_empty()).then(|| Arc::new(EffectivePins::bare(request.host, request.pins)));
+    let pins = (!request.pins.is_empty())
+        .then(|| Arc::new(EffectivePins::bare(request.host, request.pins)));
     let required: Vec<_> = pins.into_iter().collect();
     let building = Building {
         end_entity,
@@ -160,7 +176,9 @@ pub fn verify_chain(request: &ChainRequest<'_>) -> Result<Verified, VerifyError>
         name: &request.host.server_name(),
         at: request.at,
         required: &required,
-        algorithms: rustls::crypto::ring::default_provider().signature_verification_algorithms.all,
+        algorithms: rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .all,
     };
     let path = building.verify()?;
     let matched = required.first().and_then(|pins| pins.judge(&path));
@@ -180,28 +198,43 @@ struct Building<'a> {
 
 impl Building<'_> {
     fn verify(&self) -> Result<VerifiedPath, VerifyError> {
-        let end_entity = EndEntityCert::try_from(self.end_entity).map_err(|error| refusal(&error))?;
+        let end_entity =
+            EndEntityCert::try_from(self.end_entity).map_err(|error| refusal(&error))?;
+        let accepted: RefCell<Option<VerifiedPath>> = RefCell::new(None);
         let unpinned: RefCell<Option<(VerifiedPath, usize)>> = RefCell::new(None);
-        let expired: Cell<Option<i64>> = Cell::new(None);
+        let unfit: Cell<Option<Unfit>> = Cell::new(None);
         let accept = |candidate: &webpki::VerifiedPath<'_>| {
-            let anchor = self.anchors.facts_of(candidate.anchor());
-            if let Some(anchor) = anchor.filter(|anchor| anchor.is_outside_validity(self.at)) {
-                expired.set(anchor.validity.map(|(_, to)| to));
-                return Err(webpki::Error::UnknownIssuer); // to go on with: `expired` tells what was wrong
+            // an anchor that this set doesn't know can't be: webpki has it from there
+            let anchor = self
+                .anchors
+                .facts_of(candidate.anchor())
+                .ok_or(webpki::Error::UnknownIssuer)?;
+            if let Some(why) = anchor.unfit(self.end_entity, self.at) {
+                unfit.set(Some(why));
+                return Err(webpki::Error::UnknownIssuer); // to go on with: `unfit` tells what was wrong
             }
             if self.required.is_empty() {
                 return Ok(());
             }
-            let path = self.path(candidate);
-            match self.required.iter().position(|pins| pins.judge(&path).is_none()) {
-                None => Ok(()),
+            let pins = pins_of(candidate, anchor.pin);
+            match self
+                .required
+                .iter()
+                .position(|required| !pins.iter().any(|pin| required.contains(pin)))
+            {
+                None => {
+                    accepted.replace(Some(path_of(candidate, pins, &anchor)));
+                    Ok(())
+                }
                 Some(missing) => {
-                    unpinned.borrow_mut().get_or_insert((path, missing));
+                    unpinned
+                        .borrow_mut()
+                        .get_or_insert_with(|| (path_of(candidate, pins, &anchor), missing));
                     Err(webpki::Error::UnknownIssuer) // to go on with: `unpinned` tells what was wrong
                 }
             }
         };
-        let looks = !self.required.is_empty() || self.anchors.some_expire();
+        let looks = !self.required.is_empty() || self.anchors.some_are_limited();
         let built = end_entity.verify_for_usage(
             self.algorithms,
             self.anchors.trusted(),
@@ -211,26 +244,68 @@ impl Building<'_> {
             None,
             if looks { Some(&accept) } else { None },
         );
-        match built {
-            Ok(candidate) => {
-                self.check_name(&end_entity)?;
-                Ok(self.path(&candidate))
-            }
+        let candidate = match built {
+            Ok(candidate) => candidate,
             Err(error) => {
                 if let Some((path, missing)) = unpinned.take() {
-                    self.check_name(&end_entity)?;
+                    self.check_end_entity(&end_entity)?;
                     return Err(self.bad_pin(path, missing));
                 }
-                Err(match (error, expired.get()) {
-                    (webpki::Error::UnknownIssuer, Some(not_after)) => VerifyError::Expired { not_after: Some(not_after) },
+                return Err(match (error, unfit.get()) {
+                    (webpki::Error::UnknownIssuer, Some(Unfit::Expired(at))) => {
+                        VerifyError::Expired {
+                            not_after: Some(at),
+                        }
+                    }
+                    (webpki::Error::UnknownIssuer, Some(Unfit::NotYetValid)) => {
+                        VerifyError::NotYetValid
+                    }
+                    (webpki::Error::UnknownIssuer, Some(Unfit::CannotIssue(why))) => {
+                        VerifyError::Constraint(format!(
+                            "the trust anchor may not issue certificates: {why}"
+                        ))
+                    }
                     (error, _) => refusal(&error),
-                })
+                });
             }
+        };
+        self.check_end_entity(&end_entity)?;
+        match accepted.take() {
+            Some(path) => Ok(path),
+            // reached with nothing required only: whatever is pinned was accepted above or not at all
+            None if self.required.is_empty() => {
+                let anchor = self
+                    .anchors
+                    .facts_of(candidate.anchor())
+                    .ok_or(VerifyError::UnknownIssuer)?;
+                Ok(path_of(
+                    &candidate,
+                    pins_of(&candidate, anchor.pin),
+                    &anchor,
+                ))
+            }
+            None => Err(VerifyError::UnknownIssuer),
         }
     }
 
-    fn check_name(&self, end_entity: &EndEntityCert<'_>) -> Result<(), VerifyError> {
+    /// What is the end entity's alone: its key, then its names.
+    fn check_end_entity(&self, end_entity: &EndEntityCert<'_>) -> Result<(), VerifyError> {
+        // the handshake's signature could not be verified under such a key; this says so before it is tried
+        if !key::is_accepted(
+            end_entity.subject_public_key_info().as_ref(),
+            self.algorithms,
+        ) {
+            return Err(VerifyError::Invalid(
+                "the server's key is too weak, or of a kind that is not accepted".into(),
+            ));
+        }
         match end_entity.verify_is_valid_for_subject_name(self.name) {
+            Ok(()) if self.is_named_by_registry_wildcard(end_entity) => {
+                Err(VerifyError::NameMismatch {
+                    expected: self.name.to_str().into_owned(),
+                    names: end_entity.valid_dns_names().map(Into::into).collect(),
+                })
+            }
             Ok(()) => Ok(()),
             Err(webpki::Error::CertNotValidForName(context)) => Err(VerifyError::NameMismatch {
                 expected: self.name.to_str().into_owned(),
@@ -240,20 +315,23 @@ impl Building<'_> {
         }
     }
 
-    /// The proof, from a path that webpki has verified: this is the only place that makes one.
-    fn path(&self, candidate: &webpki::VerifiedPath<'_>) -> VerifiedPath {
-        let end_entity = candidate.end_entity();
-        let mut pins = vec![Pin::of_spki(&end_entity.subject_public_key_info())];
-        let mut certificates = vec![end_entity.der().into_owned()];
-        for intermediate in candidate.intermediate_certificates() {
-            pins.push(Pin::of_spki(&intermediate.subject_public_key_info()));
-            certificates.push(intermediate.der().into_owned());
-        }
-        let anchor = candidate.anchor();
-        let facts = self.anchors.facts_of(anchor);
-        pins.push(facts.map_or_else(|| Pin::of_spki(&webpki::spki_for_anchor(anchor)), |facts| facts.pin));
-        certificates.extend(facts.and_then(|facts| facts.certificate.cloned()));
-        VerifiedPath::new(pins, certificates, subject_name(anchor))
+    /// Whether only a wildcard right below a registry's suffix (`*.co.uk`) names the server, which would speak for all of
+    /// its customers. Suffixes of private owners are their own affair: `*.github.io` is GitHub's.
+    fn is_named_by_registry_wildcard(&self, end_entity: &EndEntityCert<'_>) -> bool {
+        let ServerName::DnsName(name) = self.name else {
+            return false;
+        };
+        let name = name.as_ref();
+        let Some((_, parent)) = name.split_once('.') else {
+            return false;
+        };
+        let is_registry = psl::suffix(parent.as_bytes()).is_some_and(|suffix| {
+            suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes() == parent.as_bytes()
+        });
+        is_registry
+            && !end_entity
+                .valid_dns_names()
+                .any(|own| own.eq_ignore_ascii_case(name))
     }
 
     fn bad_pin(&self, path: VerifiedPath, missing: usize) -> VerifyError {
@@ -277,6 +355,37 @@ impl Building<'_> {
     }
 }
 
+/// The pins of a path, end entity first, trust anchor last.
+fn pins_of(candidate: &webpki::VerifiedPath<'_>, anchor: Pin) -> Vec<Pin> {
+    let mut pins = Vec::with_capacity(LONGEST_PATH);
+    pins.push(Pin::of_spki(
+        &candidate.end_entity().subject_public_key_info(),
+    ));
+    pins.extend(
+        candidate
+            .intermediate_certificates()
+            .map(|issuer| Pin::of_spki(&issuer.subject_public_key_info())),
+    );
+    pins.push(anchor);
+    pins
+}
+
+/// The proof, from a path that webpki has verified: this is the only place that makes one.
+fn path_of(
+    candidate: &webpki::VerifiedPath<'_>,
+    pins: Vec<Pin>,
+    anchor: &Anchor<'_>,
+) -> VerifiedPath {
+    let issuers = candidate
+        .intermediate_certificates()
+        .map(|issuer| issuer.der().into_owned());
+    let certificates = std::iter::once(candidate.end_entity().der().into_owned())
+        .chain(issuers)
+        .chain(anchor.certificate.cloned())
+        .collect();
+    VerifiedPath::new(pins, certificates, subject_name(candidate.anchor()))
+}
+
 fn digest(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
@@ -287,9 +396,9 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 fn refusal(error: &webpki::Error) -> VerifyError {
     use webpki::Error as E;
     match error {
-        E::CertExpired { not_after, .. } => {
-            VerifyError::Expired { not_after: i64::try_from(not_after.as_secs()).ok() }
-        }
+        E::CertExpired { not_after, .. } => VerifyError::Expired {
+            not_after: i64::try_from(not_after.as_secs()).ok(),
+        },
         E::CertNotValidYet { .. } => VerifyError::NotYetValid,
         E::CertRevoked => VerifyError::Revoked,
         E::UnknownIssuer => VerifyError::UnknownIssuer,
@@ -300,7 +409,9 @@ fn refusal(error: &webpki::Error) -> VerifyError {
         E::InvalidSignatureForPublicKey
         | E::SignatureAlgorithmMismatch
         | E::UnsupportedSignatureAlgorithmContext(_)
-        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => VerifyError::BadSignature(error.to_string()),
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            VerifyError::BadSignature(error.to_string())
+        }
         E::BadDer
         | E::BadDerTime
         | E::TrailingData(_)

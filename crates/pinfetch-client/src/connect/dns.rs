@@ -63,7 +63,10 @@ pub(crate) async fn resolve(lookup: &Lookup, host: &Host) -> Result<Vec<IpAddr>,
     }
     if let Lookup::Function(resolver) = lookup {
         let answer = resolver.resolve(host).await;
-        return some(host, answer.map_err(|error| failure(host, &error.code, &error.message))?);
+        return some(
+            host,
+            answer.map_err(|error| failure(host, &error.code, &error.message))?,
+        );
     }
     let answer = tokio::net::lookup_host((host.as_str(), 0)).await;
     let answer = answer.map_err(|error| failure(host, "ENOTFOUND", &error.to_string()))?;
@@ -78,5 +81,9 @@ fn some(host: &Host, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, RequestError
 }
 
 fn failure(host: &Host, code: &str, reason: &str) -> RequestError {
-    RequestError::Dns { host: host.clone(), system_code: code.into(), reason: reason.into() }
+    RequestError::Dns {
+        host: host.clone(),
+        system_code: code.into(),
+        reason: reason.into(),
+    }
 }

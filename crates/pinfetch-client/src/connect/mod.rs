@@ -55,8 +55,14 @@ pub struct TlsFacts {
     /// The path that was verified in this handshake, or in that of the session it resumed; none when verification is
     /// skipped.
     pub path: Option<Arc<VerifiedPath>>,
-    /// The pin of the URL's host that the path holds, end entity first.
-    pub matched: Option<Pin>,
+    matched: Mutex<Option<Pin>>,
+}
+
+impl TlsFacts {
+    /// The pin of the URL's host that the path holds, end entity first, under the policy last in force.
+    pub fn matched(&self) -> Option<Pin> {
+        *self.matched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A connection in use, as the pool, the swap and the stream see it.
@@ -72,25 +78,32 @@ pub(crate) struct Live {
     /// When the last request ended, in milliseconds of the client's clock.
     pub(crate) idle_since: AtomicU64,
     announced: AtomicBool,
+    known: AtomicBool,
     on_gone: Arc<dyn Fn(u32) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").field("facts", &self.facts).field("revoked", &self.revoked).finish_non_exhaustive()
+        f.debug_struct("Live")
+            .field("facts", &self.facts)
+            .field("revoked", &self.revoked)
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if self.announced.load(Ordering::Relaxed) {
+        if self.known.load(Ordering::Relaxed) {
             (self.on_gone)(self.facts.id);
         }
     }
 }
 
 impl Live {
-    pub(crate) fn new(facts: ConnectionFacts, on_gone: Arc<dyn Fn(u32) + Send + Sync>) -> Arc<Self> {
+    pub(crate) fn new(
+        facts: ConnectionFacts,
+        on_gone: Arc<dyn Fn(u32) + Send + Sync>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             facts,
             revoked: AtomicBool::new(false),
@@ -101,12 +114,14 @@ impl Live {
             active: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
             announced: AtomicBool::new(false),
+            known: AtomicBool::new(false),
             on_gone,
         })
     }
 
-    /// True the first time only: the caller has told somebody of this connection, who is told again when it is gone.
+    /// True when the caller has to tell somebody of this connection: the first time, and when its facts have changed.
     pub(crate) fn announce(&self) -> bool {
+        self.known.store(true, Ordering::Relaxed);
         !self.announced.swap(true, Ordering::Relaxed)
     }
 
@@ -120,7 +135,22 @@ impl Live {
 
     /// Why the policy in force refuses this connection, once it does.
     pub(crate) fn refusal(&self) -> Option<RequestError> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The policy in force accepts the connection for the sake of `pin`.
+    pub(crate) fn accept(&self, pin: Option<Pin>) {
+        let Some(tls) = &self.facts.tls else { return };
+        let before = std::mem::replace(
+            &mut *tls.matched.lock().unwrap_or_else(PoisonError::into_inner),
+            pin,
+        );
+        if before != pin {
+            self.announced.store(false, Ordering::Relaxed); // whoever was told is told again
+        }
     }
 
     /// Stops the stream at once and ends the connection.
@@ -184,7 +214,12 @@ pub(crate) async fn connect(
 ) -> Result<Connected, RequestError> {
     let (stream, remote) = dial(lookup, key, progress).await?;
     let Some(tls) = tls else {
-        return Ok(Connected { transport: Transport::Plain(stream), remote, http2: false, tls: None });
+        return Ok(Connected {
+            transport: Transport::Plain(stream),
+            remote,
+            http2: false,
+            tls: None,
+        });
     };
     progress.enter(Phase::Tls);
     let mut stream = shake_hands(&tls.config, tls, key, stream, remote).await?;
@@ -197,11 +232,18 @@ pub(crate) async fn connect(
         stream = shake_hands(&tls.without_sessions(), tls, key, fresh, remote).await?;
         facts = facts_of(&stream, tls);
         if facts.path.is_none() {
-            return Err(RequestError::Internal("a verified handshake left no path".into()));
+            return Err(RequestError::Internal(
+                "a verified handshake left no path".into(),
+            ));
         }
     }
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok(Connected { transport: Transport::Tls(Box::new(stream)), remote, http2, tls: Some(facts) })
+    Ok(Connected {
+        transport: Transport::Tls(Box::new(stream)),
+        remote,
+        http2,
+        tls: Some(facts),
+    })
 }
 
 /// What a server presents, verified by `tls`' verifier.
@@ -221,9 +263,18 @@ pub(crate) async fn present(
     let (stream, remote) = dial(lookup, key, progress).await?;
     progress.enter(Phase::Tls);
     let stream = shake_hands(&tls.without_sessions(), tls, key, stream, remote).await?;
-    let chain: Vec<_> = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let chain: Vec<_> = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .unwrap_or_default()
+        .to_vec();
     let path = chain.first().and_then(|end_entity| tls.path_of(end_entity));
-    Ok(Presented { remote, chain, path })
+    Ok(Presented {
+        remote,
+        chain,
+        path,
+    })
 }
 
 /// Opens a TCP connection to the first address that answers, each next one joining after a head start (RFC 8305).
@@ -235,7 +286,9 @@ async fn dial(
     progress.enter(Phase::Dns);
     let addresses = dns::resolve(lookup, &key.host).await?;
     progress.enter(Phase::Connect);
-    let mut waiting = addresses.into_iter().map(|address| SocketAddr::new(address, key.port));
+    let mut waiting = addresses
+        .into_iter()
+        .map(|address| SocketAddr::new(address, key.port));
     let mut racing = FuturesUnordered::new();
     let mut failure = None;
     loop {
@@ -260,9 +313,17 @@ async fn dial(
             None => {}
         }
         if racing.is_empty() && waiting.len() == 0 {
-            let (source, remote) =
-                failure.unwrap_or_else(|| (io::ErrorKind::AddrNotAvailable.into(), ([0, 0, 0, 0], key.port).into()));
-            return Err(RequestError::Connect { host: key.host.clone(), remote, source: Arc::new(source) });
+            let (source, remote) = failure.unwrap_or_else(|| {
+                (
+                    io::ErrorKind::AddrNotAvailable.into(),
+                    ([0, 0, 0, 0], key.port).into(),
+                )
+            });
+            return Err(RequestError::Connect {
+                host: key.host.clone(),
+                remote,
+                source: Arc::new(source),
+            });
         }
     }
 }
@@ -283,30 +344,55 @@ async fn shake_hands(
 
 fn handshake_failure(error: io::Error, key: &ConnectionKey, remote: SocketAddr) -> RequestError {
     let host = key.proven_name().clone();
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    if let Some(tls) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
         return match VerifyError::in_rustls(tls) {
             Some(source) => match &*source {
-                VerifyError::BadPin(report) => RequestError::BadPin { report: Arc::new((**report).clone()), remote },
-                _ => RequestError::Certificate { source, host, remote }, // every other refusal is the certificate's
+                VerifyError::BadPin(report) => RequestError::BadPin {
+                    report: Arc::new((**report).clone()),
+                    remote,
+                },
+                _ => RequestError::Certificate {
+                    source,
+                    host,
+                    remote,
+                }, // every other refusal is the certificate's
             },
-            None => RequestError::Tls { source: Arc::new(tls.clone()), host, remote },
+            None => RequestError::Tls {
+                source: Arc::new(tls.clone()),
+                host,
+                remote,
+            },
         };
     }
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return RequestError::Closed { host, remote: Some(remote) };
+        return RequestError::Closed {
+            host,
+            remote: Some(remote),
+        };
     }
-    RequestError::Socket { host, remote, source: Arc::new(error) }
+    RequestError::Socket {
+        host,
+        remote,
+        source: Arc::new(error),
+    }
 }
 
 fn facts_of(stream: &TlsStream<TcpStream>, tls: &OriginTls) -> TlsFacts {
     let connection = stream.get_ref().1;
-    let path =
-        connection.peer_certificates().and_then(<[_]>::first).and_then(|end_entity| tls.path_of(end_entity));
+    let path = connection
+        .peer_certificates()
+        .and_then(<[_]>::first)
+        .and_then(|end_entity| tls.path_of(end_entity));
     TlsFacts {
         tls13: connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3),
-        cipher_suite: connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into()),
+        cipher_suite: connection
+            .negotiated_cipher_suite()
+            .map_or(0, |suite| suite.suite().into()),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         path,
-        matched: None, // judged when the connection joins the pool, under the policy then in force
+        matched: Mutex::new(None), // judged when the connection joins the pool, under the policy then in force
     }
 }

@@ -36,14 +36,21 @@ impl Revocable {
 
     fn check(&self) -> io::Result<()> {
         if self.live.is_revoked() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the policy in force refuses this connection"));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the policy in force refuses this connection",
+            ));
         }
         Ok(())
     }
 }
 
 impl AsyncRead for Revocable {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.check()?;
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -53,7 +60,11 @@ impl AsyncRead for Revocable {
 }
 
 impl AsyncWrite for Revocable {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check()?;
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),

@@ -29,7 +29,9 @@ impl Roots {
     pub(crate) fn load(&self, wanted: &TrustAnchors) -> Result<Arc<Anchors>, RequestError> {
         let base = match (&wanted.ca, wanted.system) {
             (Some(_), true) => {
-                return Err(invalid("ca replaces the trust anchors and systemCa chooses others: give one of them, or extraCa to add"));
+                return Err(invalid(
+                    "ca replaces the trust anchors and systemCa chooses others: give one of them, or extraCa to add",
+                ));
             }
             (Some(ca), false) => self.given("ca", ca)?,
             (None, true) => system()?,
@@ -67,12 +69,15 @@ fn parse(option: &str, blobs: &[Vec<u8>]) -> Result<Anchors, RequestError> {
         if blob.windows(11).any(|window| window == b"-----BEGIN ") {
             let before = certificates.len();
             for certificate in CertificateDer::pem_slice_iter(blob) {
-                let certificate =
-                    certificate.map_err(|error| invalid(&format!("{option}[{index}] is not valid PEM: {error}")))?;
+                let certificate = certificate.map_err(|error| {
+                    invalid(&format!("{option}[{index}] is not valid PEM: {error}"))
+                })?;
                 certificates.push(certificate);
             }
             if certificates.len() == before {
-                return Err(invalid(&format!("{option}[{index}] is PEM without a CERTIFICATE")));
+                return Err(invalid(&format!(
+                    "{option}[{index}] is PEM without a CERTIFICATE"
+                )));
             }
         } else {
             certificates.push(CertificateDer::from(blob.clone()));
@@ -93,7 +98,10 @@ fn system() -> Result<Arc<Anchors>, RequestError> {
 }
 
 fn invalid(problem: &str) -> RequestError {
-    RequestError::Option { code: Code::PolicyInvalidCa, problem: problem.into() }
+    RequestError::Option {
+        code: Code::PolicyInvalidCa,
+        problem: problem.into(),
+    }
 }
 
 #[cfg(test)]
@@ -104,10 +112,35 @@ mod tests {
     fn anchors_that_cannot_be_used_are_refused_with_their_place() {
         let roots = Roots::default();
         for (wanted, problem) in [
-            (TrustAnchors { ca: Some(vec![]), ..TrustAnchors::default() }, "ca:"),
-            (TrustAnchors { ca: Some(vec![b"rubbish".to_vec()]), ..TrustAnchors::default() }, "ca:"),
-            (TrustAnchors { extra: vec![b"-----BEGIN NOTHING-----".to_vec()], ..TrustAnchors::default() }, "extraCa[0]"),
-            (TrustAnchors { ca: Some(vec![]), system: true, ..TrustAnchors::default() }, "systemCa"),
+            (
+                TrustAnchors {
+                    ca: Some(vec![]),
+                    ..TrustAnchors::default()
+                },
+                "ca:",
+            ),
+            (
+                TrustAnchors {
+                    ca: Some(vec![b"rubbish".to_vec()]),
+                    ..TrustAnchors::default()
+                },
+                "ca:",
+            ),
+            (
+                TrustAnchors {
+                    extra: vec![b"-----BEGIN NOTHING-----".to_vec()],
+                    ..TrustAnchors::default()
+                },
+                "extraCa[0]",
+            ),
+            (
+                TrustAnchors {
+                    ca: Some(vec![]),
+                    system: true,
+                    ..TrustAnchors::default()
+                },
+                "systemCa",
+            ),
         ] {
             let error = roots.load(&wanted).expect_err(problem);
             assert_eq!(error.code(), Code::PolicyInvalidCa);
@@ -119,6 +152,9 @@ mod tests {
     fn mozillas_roots_are_one_for_all() {
         let roots = Roots::default();
         let wanted = TrustAnchors::default();
-        assert!(Arc::ptr_eq(&roots.load(&wanted).unwrap(), &roots.load(&wanted).unwrap()));
+        assert!(Arc::ptr_eq(
+            &roots.load(&wanted).unwrap(),
+            &roots.load(&wanted).unwrap()
+        ));
     }
 }

@@ -16,7 +16,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use crate::config::{ConnectionKey, MinVersion};
 
 /// ring's algorithms, for all clients.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
 /// Sessions that an origin keeps: rustls' store rounds up to the eight tickets of one server.
 const SESSIONS: usize = 8;
@@ -47,8 +48,15 @@ pub(crate) enum Verdict {
 impl Requirement {
     pub(crate) fn of(policy: &Policy, key: &ConnectionKey) -> Self {
         let mut pins = Vec::new();
-        for host in std::iter::once(&key.host).chain(key.server_name.as_ref().filter(|name| **name != key.host)) {
-            pins.extend(policy.lookup(host, key.port).to_effective(host, key.port).map(Arc::new));
+        for host in std::iter::once(&key.host)
+            .chain(key.server_name.as_ref().filter(|name| **name != key.host))
+        {
+            pins.extend(
+                policy
+                    .lookup(host, key.port)
+                    .to_effective(host, key.port)
+                    .map(Arc::new),
+            );
         }
         Self { pins }
     }
@@ -60,7 +68,11 @@ impl Requirement {
     /// Whether the same pins are demanded, whichever patterns they come from.
     pub(crate) fn same_pins(&self, other: &Self) -> bool {
         self.pins.len() == other.pins.len()
-            && self.pins.iter().zip(&other.pins).all(|(ours, theirs)| ours.same_pins(theirs))
+            && self
+                .pins
+                .iter()
+                .zip(&other.pins)
+                .all(|(ours, theirs)| ours.same_pins(theirs))
     }
 
     /// Judges a connection by its remembered path; without one (plain TCP, skipped verification) no pin can be met.
@@ -126,8 +138,17 @@ impl OriginTls {
     }
 
     /// For looking at what a server presents, whoever it is. Never for requests.
-    pub(crate) fn unverified(key: &ConnectionKey, min_version: MinVersion) -> Result<Arc<Self>, rustls::Error> {
-        Self::new(&Verification::Insecure, &Requirement::default(), key, true, min_version)
+    pub(crate) fn unverified(
+        key: &ConnectionKey,
+        min_version: MinVersion,
+    ) -> Result<Arc<Self>, rustls::Error> {
+        Self::new(
+            &Verification::Insecure,
+            &Requirement::default(),
+            key,
+            true,
+            min_version,
+        )
     }
 }
 
@@ -145,8 +166,11 @@ fn client_config(
         .dangerous() // rustls' word for a verifier of one's own; ours is stricter than its default
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols =
-        if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    config.alpn_protocols = if http2 {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    } else {
+        vec![b"http/1.1".to_vec()]
+    };
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.enable_early_data = false; // RFC 8446 §2.3: early data may be replayed, and leaves before any verdict
     Ok(config)
@@ -174,7 +198,12 @@ impl ServerCertVerifier for NoVerification {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &PROVIDER.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &PROVIDER.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -183,10 +212,17 @@ impl ServerCertVerifier for NoVerification {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &PROVIDER.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &PROVIDER.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        PROVIDER.signature_verification_algorithms.supported_schemes()
+        PROVIDER
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

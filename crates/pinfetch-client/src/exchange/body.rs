@@ -23,11 +23,15 @@ pub(crate) async fn collect(mut body: ResponseBody, limit: u64) -> Result<Bytes,
     if promised > limit {
         return Err(BodyError::TooLarge);
     }
-    let Some(first) = data(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = data(&mut body).await? else {
+        return Ok(Bytes::new());
+    };
     if first.len() as u64 > limit {
         return Err(BodyError::TooLarge);
     }
-    let Some(second) = data(&mut body).await? else { return Ok(first) }; // one frame: no copy
+    let Some(second) = data(&mut body).await? else {
+        return Ok(first);
+    }; // one frame: no copy
     let mut whole = Vec::with_capacity(reserve(promised, first.len() + second.len()));
     whole.extend_from_slice(&first);
     let mut next = Some(second);
@@ -38,7 +42,12 @@ pub(crate) async fn collect(mut body: ResponseBody, limit: u64) -> Result<Bytes,
         if whole.len() as u64 >= TRUSTED_RESERVE && whole.capacity() < whole.len() + bytes.len() {
             // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
             let rest = promised.saturating_sub(whole.len() as u64);
-            whole.reserve_exact(usize::try_from(rest).unwrap_or(0).max(bytes.len()).max(whole.len().min(1 << 26)));
+            whole.reserve_exact(
+                usize::try_from(rest)
+                    .unwrap_or(0)
+                    .max(bytes.len())
+                    .max(whole.len().min(1 << 26)),
+            );
         }
         whole.extend_from_slice(&bytes);
         next = data(&mut body).await?;
@@ -57,5 +66,7 @@ async fn data(body: &mut ResponseBody) -> Result<Option<Bytes>, BodyError> {
 }
 
 fn reserve(promised: u64, received: usize) -> usize {
-    usize::try_from(promised.min(TRUSTED_RESERVE)).unwrap_or(0).max(received)
+    usize::try_from(promised.min(TRUSTED_RESERVE))
+        .unwrap_or(0)
+        .max(received)
 }

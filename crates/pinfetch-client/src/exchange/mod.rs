@@ -13,7 +13,7 @@ use crate::client::Prepared;
 use crate::connect::Live;
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
-use crate::gate::{Lease, RequestBody};
+use crate::gate::{Gate, Lease, RequestBody};
 
 /// What became of an exchange.
 pub(crate) enum Outcome {
@@ -30,16 +30,25 @@ pub(crate) enum Outcome {
 }
 
 /// Sends `request` on `lease`'s connection and reads the whole response.
-pub(crate) async fn exchange(mut lease: Lease, request: &Prepared, limit: u64, progress: &Progress) -> Outcome {
+pub(crate) async fn exchange(
+    mut lease: Lease,
+    gate: &Gate,
+    request: &Prepared,
+    progress: &Progress,
+) -> Outcome {
+    let limit = gate.config.max_response_bytes;
     progress.enter(Phase::Headers);
     let live = lease.live().clone();
     let reused = lease.is_reused();
     let http2 = live.facts.http2;
-    let response = match lease.send(request.message(http2)).await {
+    let response = match lease.send(request.message(gate, http2)).await {
         Ok(response) => response,
         Err(mut error) => {
             let unsent = error.take_message().is_some();
-            let failure = Failure { request, live: &live };
+            let failure = Failure {
+                request,
+                live: &live,
+            };
             return failure.before_response(error.into_error(), unsent, reused);
         }
     };
@@ -48,13 +57,21 @@ pub(crate) async fn exchange(mut lease: Lease, request: &Prepared, limit: u64, p
     match body::collect(body, limit).await {
         Ok(bytes) => {
             if live.is_revoked() {
-                return Failure { request, live: &live }.revoked();
+                return Failure {
+                    request,
+                    live: &live,
+                }
+                .revoked();
             }
             lease.give_back();
             Outcome::Whole(head, bytes, live)
         }
         Err(body::BodyError::TooLarge) => Outcome::Failed(RequestError::BodyTooLarge { limit }),
-        Err(body::BodyError::Broken(error)) => Failure { request, live: &live }.within_response(error),
+        Err(body::BodyError::Broken(error)) => Failure {
+            request,
+            live: &live,
+        }
+        .within_response(error),
     }
 }
 
@@ -71,36 +88,51 @@ impl Failure<'_> {
         if self.live.is_revoked() {
             return self.revoked();
         }
-        let stale = reused && self.is_disconnect(&error);
+        let stale = reused && Self::is_disconnect(&error);
         let named = self.named(error);
-        if stale { Outcome::Stale(named) } else { Outcome::Failed(named) }
+        if stale {
+            Outcome::Stale(named)
+        } else {
+            Outcome::Failed(named)
+        }
     }
 
     fn within_response(&self, error: hyper::Error) -> Outcome {
-        if self.live.is_revoked() { self.revoked() } else { Outcome::Failed(self.named(error)) }
+        if self.live.is_revoked() {
+            self.revoked()
+        } else {
+            Outcome::Failed(self.named(error))
+        }
     }
 
     fn revoked(&self) -> Outcome {
         let refusal = self.live.refusal();
-        Outcome::Revoked(refusal.unwrap_or_else(|| RequestError::Internal("revoked without a refusal".into())))
+        Outcome::Revoked(
+            refusal.unwrap_or_else(|| RequestError::Internal("revoked without a refusal".into())),
+        )
     }
 
-    fn is_disconnect(&self, error: &hyper::Error) -> bool {
-        matches!(self.classify(error), Kind::Disconnect)
+    fn is_disconnect(error: &hyper::Error) -> bool {
+        matches!(Self::classify(error), Kind::Disconnect)
     }
 
-    fn classify(&self, error: &hyper::Error) -> Kind {
+    fn classify(error: &hyper::Error) -> Kind {
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return Kind::Disconnect;
         }
-        let Some(io) = cause::<io::Error>(error) else { return Kind::Protocol };
+        let Some(io) = cause::<io::Error>(error) else {
+            return Kind::Protocol;
+        };
         match io.kind() {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::NotConnected => Kind::Disconnect,
-            kind => match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            kind => match io
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            {
                 Some(tls) => Kind::Tls(tls.clone()),
                 None => Kind::Io(io::Error::new(kind, io.to_string())),
             },
@@ -108,13 +140,28 @@ impl Failure<'_> {
     }
 
     fn named(&self, error: hyper::Error) -> RequestError {
-        let host = self.request.key.host.clone();
+        let host = self.request.key().host.clone();
         let remote = self.live.facts.remote;
-        match self.classify(&error) {
-            Kind::Disconnect => RequestError::Closed { host, remote: Some(remote) },
-            Kind::Io(source) => RequestError::Socket { host, remote, source: Arc::new(source) },
-            Kind::Tls(source) => RequestError::Tls { host, remote, source: Arc::new(source) },
-            Kind::Protocol => RequestError::Protocol { host, http2: self.live.facts.http2, source: Arc::new(error) },
+        match Self::classify(&error) {
+            Kind::Disconnect => RequestError::Closed {
+                host,
+                remote: Some(remote),
+            },
+            Kind::Io(source) => RequestError::Socket {
+                host,
+                remote,
+                source: Arc::new(source),
+            },
+            Kind::Tls(source) => RequestError::Tls {
+                host,
+                remote,
+                source: Arc::new(source),
+            },
+            Kind::Protocol => RequestError::Protocol {
+                host,
+                http2: self.live.facts.http2,
+                source: Arc::new(error),
+            },
         }
     }
 }
@@ -126,7 +173,7 @@ enum Kind {
     Protocol,
 }
 
-/// Whether an HTTP/2 server says that it has not acted on the request (RFC 9113 §6.8 GOAWAY, §8.7 REFUSED_STREAM).
+/// Whether an HTTP/2 server says that it has not acted on the request (RFC 9113 §6.8 `GOAWAY`, §8.7 `REFUSED_STREAM`).
 fn refused_by_peer(error: &hyper::Error) -> bool {
     cause::<h2::Error>(error).is_some_and(|error| {
         error.is_remote()

@@ -1,0 +1,343 @@
+//! From a URL's text to where its request goes.
+//!
+//! One reading of the host, the URL standard's, serves pins, DNS, server name, pool and `Host`. That reading costs more
+//! than all else about a small request, so it is remembered by the text in front of the path: the same text always
+//! means the same origin. Only texts whose path the URL standard would leave as it stands take that way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Uri, uri};
+use pinfetch_pins::Host;
+use url::{Position, Url};
+
+use crate::config::{Config, ConnectionKey, Scheme};
+use crate::error::RequestError;
+
+/// Origins whose reading a client remembers before it begins anew.
+const REMEMBERED: usize = 4096;
+
+/// Where requests to one origin go, and the fields that all of them carry.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) key: Arc<ConnectionKey>,
+    scheme: uri::Scheme,
+    authority: Authority,
+    host_field: HeaderValue,
+    /// The client's own fields after `Host`, ready for HTTP/1.1.
+    http1_fields: HeaderMap,
+}
+
+/// A URL that was read.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) destination: Arc<Destination>,
+    path: PathAndQuery,
+    /// The canonical URL, where it differs from the text.
+    pub(crate) url: Option<String>,
+}
+
+impl Target {
+    /// HTTP/2 sends its parts as pseudo-header fields (RFC 9113 §8.3.1).
+    pub(crate) fn absolute(&self) -> Uri {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.destination.scheme.clone());
+        parts.authority = Some(self.destination.authority.clone());
+        parts.path_and_query = Some(self.path.clone());
+        Uri::from_parts(parts).expect("a scheme, an authority and a path make a URI")
+    }
+
+    /// HTTP/1.1 sends the origin form (RFC 9112 §3.2.1).
+    pub(crate) fn origin_form(&self) -> Uri {
+        Uri::from(self.path.clone())
+    }
+}
+
+impl Destination {
+    /// The client's own fields for an HTTP/1.1 request.
+    pub(crate) fn http1_fields(&self) -> HeaderMap {
+        self.http1_fields.clone()
+    }
+
+    /// `fields` with `Host` in front (RFC 9112 §3.2).
+    pub(crate) fn with_host(&self, fields: &HeaderMap) -> HeaderMap {
+        let mut all = HeaderMap::with_capacity(fields.len() + 1);
+        all.insert(HOST, self.host_field.clone());
+        all.extend(fields.clone());
+        all
+    }
+}
+
+/// The origins that one client has read.
+#[derive(Debug, Default)]
+pub(crate) struct Destinations(Mutex<HashMap<Box<str>, Arc<Destination>>>);
+
+impl Destinations {
+    /// Reads `text`. `fields` are those that the client's requests carry.
+    pub(crate) fn read(
+        &self,
+        config: &Config,
+        fields: &HeaderMap,
+        text: &str,
+    ) -> Result<Target, RequestError> {
+        let plain = split_plain(text);
+        if let Some((origin, path)) = plain
+            && let Some(destination) = self.lock().get(origin)
+            && let Ok(path) = PathAndQuery::try_from(path)
+        {
+            return Ok(Target {
+                destination: destination.clone(),
+                path,
+                url: None,
+            });
+        }
+        let target = read(config, fields, text)?;
+        if let Some((origin, _)) = plain {
+            let mut remembered = self.lock();
+            if remembered.len() >= REMEMBERED {
+                remembered.clear();
+            }
+            remembered.insert(origin.into(), target.destination.clone());
+        }
+        Ok(target)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, Arc<Destination>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The text up to the path, and path and query, if the URL standard leaves the latter as they stand: no character that
+/// it strips, encodes or takes for another, no segment that may be a dot segment, no fragment.
+fn split_plain(text: &str) -> Option<(&str, &str)> {
+    let after_scheme = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
+    let path = after_scheme.find('/')? + (text.len() - after_scheme.len());
+    let mut before = 0;
+    for byte in text.bytes() {
+        let plain = match byte {
+            b'.' => before != b'/' && before != b'.',
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'_'
+            | b'~'
+            | b'/'
+            | b'?'
+            | b'='
+            | b'&'
+            | b'+'
+            | b','
+            | b';'
+            | b':'
+            | b'!'
+            | b'$'
+            | b'('
+            | b')'
+            | b'*' => true,
+            _ => false,
+        };
+        if !plain {
+            return None;
+        }
+        before = byte;
+    }
+    let (origin, rest) = text.split_at(path);
+    // a query or fragment before the first slash would make that slash part of it
+    (!origin.contains('?')).then_some((origin, rest))
+}
+
+/// Parses as the URL standard does.
+fn read(config: &Config, fields: &HeaderMap, text: &str) -> Result<Target, RequestError> {
+    let Parsed {
+        url,
+        scheme,
+        host,
+        port,
+    } = Parsed::of(text)?;
+    let unsendable = |problem: &dyn std::fmt::Display| bad_url(text, &problem.to_string());
+    let name = if host.ip().is_some_and(|ip| ip.is_ipv6()) {
+        format!("[{host}]")
+    } else {
+        host.to_string()
+    };
+    let authority = url
+        .port()
+        .map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
+    let path = PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery])
+        .map_err(|error| unsendable(&error))?;
+    let host_field = HeaderValue::try_from(&*authority).map_err(|error| unsendable(&error))?;
+    let mut destination = Destination {
+        key: ConnectionKey::new(config, scheme, host, port),
+        scheme: match scheme {
+            Scheme::Http => uri::Scheme::HTTP,
+            Scheme::Https => uri::Scheme::HTTPS,
+        },
+        authority: Authority::try_from(authority).map_err(|error| unsendable(&error))?,
+        host_field,
+        http1_fields: HeaderMap::new(),
+    };
+    destination.http1_fields = destination.with_host(fields);
+    Ok(Target {
+        destination: Arc::new(destination),
+        path,
+        url: (url.as_str() != text).then(|| url.into()),
+    })
+}
+
+/// Reads `host` or `host:port` (RFC 3986 §3.2 without user information); the port is 443 by default.
+///
+/// # Errors
+/// [`RequestError::Url`] for anything else, a URL included.
+pub fn parse_authority(authority: &str) -> Result<(Host, u16), RequestError> {
+    if authority.contains(['/', '\\', '?', '#', '@']) {
+        return Err(bad_url(authority, "a host, or host:port, is expected"));
+    }
+    let Parsed { host, port, .. } = Parsed::of(&format!("https://{authority}/"))?;
+    Ok((host, port))
+}
+
+struct Parsed {
+    url: Url,
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+}
+
+impl Parsed {
+    fn of(text: &str) -> Result<Self, RequestError> {
+        let url = Url::parse(text).map_err(|error| bad_url(text, &error.to_string()))?;
+        let scheme = match url.scheme() {
+            "https" => Scheme::Https,
+            "http" => Scheme::Http,
+            other => {
+                return Err(bad_url(
+                    text,
+                    &format!("the scheme {other}: is not http: or https:"),
+                ));
+            }
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad_url(
+                text,
+                "credentials in a URL are refused: send an Authorization field",
+            ));
+        }
+        let host = url.host().ok_or_else(|| bad_url(text, "it has no host"))?;
+        let host = Host::from_url(&host).map_err(|error| bad_url(text, &error.to_string()))?;
+        let port = url
+            .port_or_known_default()
+            .ok_or_else(|| bad_url(text, "it has no port"))?;
+        if port == 0 {
+            return Err(bad_url(text, "port 0 cannot be connected to"));
+        }
+        Ok(Self {
+            url,
+            scheme,
+            host,
+            port,
+        })
+    }
+}
+
+fn bad_url(text: &str, problem: &str) -> RequestError {
+    RequestError::Url {
+        url: without_userinfo(text).into(),
+        problem: problem.into(),
+    }
+}
+
+/// `text` without what may be a user name and a password, even where it is no URL.
+fn without_userinfo(text: &str) -> String {
+    let start = text.find("//").map_or(0, |at| at + 2);
+    let (head, rest) = text.split_at(start);
+    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let host = authority
+        .rfind('@')
+        .map_or(authority, |at| authority.split_at(at + 1).1);
+    format!("{head}{host}{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn both(text: &str) -> (Result<Target, RequestError>, Result<Target, RequestError>) {
+        let (config, fields, destinations) =
+            (Config::default(), HeaderMap::new(), Destinations::default());
+        let first = destinations.read(&config, &fields, text);
+        let _ = first; // what it remembers is what the second reading uses
+        (
+            destinations.read(&config, &fields, text),
+            read(&config, &fields, text),
+        )
+    }
+
+    fn assert_same(text: &str) {
+        match both(text) {
+            (Ok(remembered), Ok(parsed)) => {
+                assert_eq!(remembered.destination.key, parsed.destination.key, "{text}");
+                assert_eq!(remembered.absolute(), parsed.absolute(), "{text}");
+                assert_eq!(
+                    remembered.url.is_some(),
+                    parsed.url.is_some() && split_plain(text).is_none(),
+                    "{text}"
+                );
+            }
+            (Err(_), Err(_)) => {}
+            (remembered, parsed) => panic!("{text}: {remembered:?} is not {parsed:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_remembered_reading_is_the_url_standards(text in r"https?://[a-zA-Z0-9.:@\[\]_%\\-]{0,20}[/?#\\]?[ -~\t]{0,24}") {
+            assert_same(&text);
+        }
+    }
+
+    #[test]
+    fn odd_urls_read_the_same_twice() {
+        for text in [
+            "https://API.example.com/a/../b",
+            "https://api.example.com./x",
+            "https://example.com/a b",
+            "https://example.com/a?b'c",
+            "https://example.com/.well-known/x",
+            "https://example.com/%2e%2e/x",
+            "https://example.com?a/b",
+            "https://example.com:443/",
+            "https://0x7f.1/",
+            "https://example.com\\@evil.test/",
+            "https://[::1]:8443/x",
+            "https://exa\tmple.com/",
+        ] {
+            assert_same(text);
+        }
+    }
+
+    #[test]
+    fn a_bad_url_is_quoted_without_credentials() {
+        for text in [
+            "https://user:secret@example.com/x",
+            "ftp://user:secret@example.com/",
+            "https://user:secret@",
+        ] {
+            let error = parse_url_error(text);
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    fn parse_url_error(text: &str) -> String {
+        read(&Config::default(), &HeaderMap::new(), text)
+            .expect_err(text)
+            .to_string()
+    }
+}

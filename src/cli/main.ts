@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+// The command line: which command, and how it ends. docs/cli.md is the manual.
+
+import { parseArgs } from 'node:util'
+import { versions } from '../index.js'
+import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
+import { complain, print, watchStdout } from './output.js'
+import { pins } from './pins.js'
+import { verify } from './verify.js'
+
+const HELP = `Usage: pinfetch COMMAND [options]
+
+  pins     print the pins of servers and files
+  verify   judge certificate chains
+
+  --help, --version
+
+\`pinfetch COMMAND --help\` tells more.
+`
+
+const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new Map([
+  ['pins', pins],
+  ['verify', verify],
+])
+
+async function run(args: string[]): Promise<number> {
+  const [name, ...rest] = args
+  if (name === undefined) throw new UsageError('give a command: pins or verify')
+  if (!name.startsWith('-')) {
+    const command = COMMANDS.get(name)
+    if (command === undefined)
+      throw new UsageError(`unknown command ${JSON.stringify(name)}: there are pins and verify`)
+    return command(rest)
+  }
+  const { values } = parseArgs({
+    args,
+    options: {
+      help: { type: 'boolean', short: 'h', default: false },
+      version: { type: 'boolean', default: false },
+    },
+  })
+  await print(values.version ? `pinfetch ${versions().pinfetch}\n` : HELP)
+  return EXIT.ok
+}
+
+/** Tells why nothing was done; `parseArgs` marks a wrong command line by codes of its own. */
+function fail(error: unknown, args: readonly string[]): number {
+  const isUsage = error instanceof UsageError || codeOf(error)?.startsWith('ERR_PARSE_ARGS_')
+  if (!isUsage) {
+    complain(error)
+    return exitCodeOf(error)
+  }
+  const command = COMMANDS.has(args[0] ?? '') ? `${args[0]} ` : ''
+  // parseArgs goes on to explain arguments that begin with a dash
+  const [message] = messageOf(error).split('. ')
+  complain(new UsageError(`${message} (see pinfetch ${command}--help)`))
+  return EXIT.usage
+}
+
+watchStdout()
+process.once('SIGINT', () => process.exit(EXIT.interrupted))
+const args = process.argv.slice(2)
+run(args).then(
+  (code) => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    process.exitCode = fail(error, args)
+  },
+)

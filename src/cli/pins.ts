@@ -1,0 +1,287 @@
+// `pinfetch pins`: which keys servers show, and which files hold.
+
+import { lookup } from 'node:dns/promises'
+import { readFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import {
+  Client,
+  type ClientOptions,
+  type DescribedInput,
+  describeInputs,
+  type ServerPins,
+} from '../index.js'
+import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
+import { columns, complain, print, printable, remark } from './output.js'
+
+export const PINS_HELP = `Usage: pinfetch pins [options] host[:port]...
+       pinfetch pins --file FILE...
+
+Prints the pins of each server's verified certificate path, leaf first, root last.
+
+  --presented           show what the server presents instead, unverified
+  --file FILE           show the pins of the certificates, public keys, private keys
+                        and certificate requests in FILE (PEM or DER); repeatable
+  --long                also role, subject and expiry (the default on a terminal)
+  --json                a line of JSON for each server and file
+  --ca FILE             trust the certificates in FILE instead of the built-in roots
+  --connect HOST:PORT   connect there; names in TLS and output stay what they are
+  --server-name NAME    ask for NAME in TLS and look for it in certificates
+  --timeout SECONDS     for each server, look-up to handshake; 0 for none (default 30)
+  --help                show this
+`
+
+/** Servers that are talked to at a time. */
+const AT_ONCE = 64
+
+interface Settings {
+  readonly isPresented: boolean
+  readonly isLong: boolean
+  readonly isJson: boolean
+  readonly client: ClientOptions
+  readonly connect: Authority | undefined
+}
+
+/** A host as URLs have it (IPv6 in brackets), and a port. */
+interface Authority {
+  readonly host: string
+  readonly port: number
+}
+
+/** What became of a server or a file, ready to be printed. */
+interface Outcome {
+  readonly text: string
+  readonly error?: unknown
+  /** Where `error` happened, unless its message says so. */
+  readonly place?: string
+}
+
+/** Runs `pinfetch pins` with what follows on the command line; resolves to the exit code. */
+export async function pins(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      presented: { type: 'boolean', default: false },
+      file: { type: 'string', multiple: true, default: [] },
+      long: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      ca: { type: 'string' },
+      connect: { type: 'string' },
+      'server-name': { type: 'string' },
+      timeout: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    await print(PINS_HELP)
+    return EXIT.ok
+  }
+  if (positionals.length === 0 && values.file.length === 0)
+    throw new UsageError('give a server as host[:port], or --file')
+  if (positionals.length === 0 && values.presented)
+    throw new UsageError('--presented is of servers: give one as host[:port]')
+  if (values.presented && values.ca !== undefined)
+    throw new UsageError(
+      '--presented verifies nothing, so --ca would have no effect: leave one out',
+    )
+  const servers = positionals.map((text) => readAuthority(text))
+  const settings: Settings = {
+    isPresented: values.presented,
+    isLong: values.long || process.stdout.isTTY === true,
+    isJson: values.json,
+    client: await clientOptions(values),
+    connect: values.connect === undefined ? undefined : readConnect(values.connect),
+  }
+
+  if (settings.isPresented)
+    remark('--presented: not verified, so whoever is on the way can show anything')
+  const codes: number[] = []
+  const finish = async ({ text, error, place }: Outcome): Promise<void> => {
+    await print(text)
+    if (error === undefined) return
+    complain(error, place)
+    codes.push(exitCodeOf(error))
+  }
+  for (const name of values.file) await finish(await describeFile(name, settings))
+  for await (const outcome of inOrder(servers, (server) => describeServer(server, settings)))
+    await finish(outcome)
+  return gravest(codes)
+}
+
+/** The options of every server's client, proved by making one. */
+async function clientOptions(values: {
+  ca?: string
+  'server-name'?: string
+  timeout?: string
+}): Promise<ClientOptions> {
+  const { ca: file, 'server-name': serverName, timeout } = values
+  const options: ClientOptions = {
+    serverName,
+    timeout: timeout === undefined ? undefined : readSeconds(timeout),
+  }
+  await prove(options)
+  if (file === undefined) return options
+  const trusting: ClientOptions = { ...options, ca: await readNamed(file) }
+  try {
+    await prove(trusting)
+  } catch (cause) {
+    throw FileError.of(file, cause)
+  }
+  return trusting
+}
+
+async function prove(options: ClientOptions): Promise<void> {
+  await new Client(options).close()
+}
+
+/** Results in the order of `items`, of which some are worked on at a time. `task` never rejects. */
+async function* inOrder<Item, Result>(
+  items: readonly Item[],
+  task: (item: Item) => Promise<Result>,
+): AsyncGenerator<Result> {
+  const running: Promise<Result>[] = []
+  let next = 0
+  while (next < items.length || running.length > 0) {
+    const started = items.slice(next, next + AT_ONCE - running.length)
+    next += started.length
+    running.push(...started.map(task))
+    const first = running.shift()
+    if (first !== undefined) yield await first
+  }
+}
+
+async function describeServer(server: Authority, settings: Settings): Promise<Outcome> {
+  const authority = format(server)
+  try {
+    const shown = await ask(server, settings)
+    if (settings.isJson) {
+      const path = shown.path.map(({ pin, role, subject, notAfter }) => ({
+        pin,
+        role,
+        subject,
+        notAfter,
+      }))
+      const { remoteAddress, verified } = shown
+      return { text: line({ authority, remoteAddress, verified, path }) }
+    }
+    // a presented certificate's place in the list says nothing of what it does
+    const rows = shown.path.map(({ pin, role, subject, notAfter }) =>
+      row(settings, pin, settings.isPresented ? [] : [role], subject, notAfter),
+    )
+    return { text: block(authority, rows) }
+  } catch (error) {
+    return { text: failed(settings, { authority }, error), error, place: authority }
+  }
+}
+
+/** Shakes hands with `server`, wherever it shall be. */
+async function ask(server: Authority, settings: Settings): Promise<ServerPins> {
+  const { connect } = settings
+  let options = settings.client
+  if (connect !== undefined) {
+    const addresses = await lookup(bare(connect.host), { all: true }).catch((cause: unknown) => {
+      throw Object.assign(new Error(`no address of ${connect.host}`, { cause }), {
+        code: 'ERR_DNS',
+      })
+    })
+    options = { ...options, lookup: { [bare(server.host)]: addresses.map((of) => of.address) } }
+  }
+  const client = new Client(options)
+  try {
+    return await client.serverPins(format({ ...server, port: connect?.port ?? server.port }), {
+      presented: settings.isPresented,
+    })
+  } finally {
+    await client.close({ force: true })
+  }
+}
+
+async function describeFile(name: string, settings: Settings): Promise<Outcome> {
+  try {
+    const file = await readNamed(name)
+    const keys = keysOf(file, name)
+    if (settings.isJson) return { text: line({ file: name, keys }) }
+    const rows = keys.map(({ pin, what, subject, notAfter }) =>
+      row(settings, pin, [what], subject, notAfter),
+    )
+    return { text: block(name, rows) }
+  } catch (error) {
+    return { text: failed(settings, { file: name }, error), error }
+  }
+}
+
+function keysOf(file: Buffer, name: string): DescribedInput[] {
+  try {
+    return describeInputs(file, name)
+  } catch (cause) {
+    throw FileError.of(name, cause)
+  }
+}
+
+async function readNamed(name: string): Promise<Buffer> {
+  try {
+    return await readFile(name)
+  } catch (cause) {
+    throw FileError.of(name, cause)
+  }
+}
+
+function row(
+  settings: Settings,
+  pin: string,
+  kind: readonly string[],
+  subject: string,
+  notAfter: Date | null,
+): string[] {
+  if (!settings.isLong) return [pin]
+  const expiry = notAfter === null ? '' : `expires ${notAfter.toISOString().slice(0, 10)}`
+  return [pin, ...kind, printable(subject) || '-', expiry]
+}
+
+function block(title: string, rows: readonly (readonly string[])[]): string {
+  return [printable(title), ...columns(rows).map((text) => `  ${text}`), ''].join('\n')
+}
+
+function failed(settings: Settings, where: object, error: unknown): string {
+  if (!settings.isJson) return ''
+  return line({
+    ...where,
+    error: { code: codeOf(error) ?? 'ERR_INTERNAL', message: messageOf(error) },
+  })
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`
+}
+
+/** Reads `host` or `host:port` as the client does, so that what is printed is what is asked for. */
+function readAuthority(text: string, example = 'host[:port]'): Authority {
+  const isMore = /[/\\?#@\s]/.test(text) // a URL, credentials, two servers in one argument
+  const isReadable = !isMore && URL.canParse(`https://${text}/`)
+  const url = isReadable ? new URL(`https://${text}/`) : undefined
+  if (url === undefined || url.port === '0')
+    throw new UsageError(`${JSON.stringify(text)} is no server: give ${example}, IPv6 in brackets`)
+  return { host: url.hostname.replace(/\.$/, ''), port: url.port === '' ? 443 : Number(url.port) }
+}
+
+function readConnect(text: string): Authority {
+  const example = '--connect host:port'
+  if (!/:\d+$/.test(text) || text.endsWith(']'))
+    throw new UsageError(`${JSON.stringify(text)} has no port: give ${example}`)
+  return readAuthority(text, example)
+}
+
+function readSeconds(text: string): number {
+  if (!/^\d+(?:\.\d+)?$/.test(text))
+    throw new UsageError(`--timeout is ${JSON.stringify(text)}: give a number of seconds`)
+  return Math.ceil(Number(text) * 1000)
+}
+
+function format({ host, port }: Authority): string {
+  return `${host}:${port}`
+}
+
+/** Without the brackets of an IPv6 address. */
+function bare(host: string): string {
+  return host.startsWith('[') ? host.slice(1, -1) : host
+}
