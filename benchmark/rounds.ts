@@ -10,7 +10,7 @@ import { cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
 import { standardPki, startKit } from '../__test__/testkit.ts'
-import { startNginx } from './nginx.ts'
+import { startServer } from './nginx.ts'
 import type { Outcome, Plan } from './plan.ts'
 import { type Sample, table } from './report.ts'
 
@@ -64,7 +64,7 @@ await using kit = await startKit()
 const pki = await standardPki(kit)
 const body = 'x'.repeat(1024)
 const { leaf, a1, rootA } = pki.certificates
-const server = await startNginx(leaf.pem + a1.pem, leaf.keyPem, body)
+const server = await startServer(leaf.pem + a1.pem, leaf.keyPem, body)
 const samples: Sample[] = []
 try {
   for (let round = 0; round < rounds; round += 1) {

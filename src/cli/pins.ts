@@ -235,7 +235,7 @@ function row(
 ): string[] {
   if (!settings.isLong) return [pin]
   const expiry = notAfter === null ? '' : `expires ${notAfter.toISOString().slice(0, 10)}`
-  return [pin, ...kind, printable(subject) || '-', expiry]
+  return [pin, ...kind, printable(subject), expiry]
 }
 
 function block(title: string, rows: readonly (readonly string[])[]): string {

@@ -22,8 +22,9 @@ use crate::gate::{Gate, RequestBody};
 use crate::reload;
 use crate::target::{Target, parse_authority};
 
-/// How often a request is sent again on another connection where nothing of it was sent.
-const RESENDS: u32 = 16;
+/// How often a request is sent again on another connection where nothing of it was sent: a server that allows a handful
+/// of requests a connection refuses the rest of a burst time and again.
+const RESENDS: u32 = 64;
 /// How often an idempotent request is sent again because its kept-alive connection had gone stale, or was revoked.
 const REPLAYS: u32 = 3;
 

@@ -291,6 +291,9 @@ impl Gate {
             if let Some(lease) = self.ready_lease(key, origin) {
                 return Ok(lease);
             }
+            while origin.waiters.front().is_some_and(Waiter::is_closed) {
+                origin.waiters.pop_front(); // gave up: its time ran out, or nobody wants the answer
+            }
             let (waiter, waiting) = oneshot::channel();
             origin.waiters.push_back(waiter);
             self.open_more(key, origin);
@@ -604,7 +607,7 @@ impl Drop for Attempt {
 
 impl Attempt {
     async fn run(mut self, progress: Arc<Progress>) {
-        let limit = self.gate.config.timeout.unwrap_or(LONGEST_ATTEMPT);
+        let limit = self.limit();
         let connecting = connect(
             &self.gate.config.lookup,
             &self.key,
@@ -647,6 +650,11 @@ impl Attempt {
                     }
                     matched
                 }
+                Verdict::Refuse(_) if origin.waiters.is_empty() => {
+                    origin.attempts -= 1; // nobody waits for it any more
+                    self.settled = true;
+                    return;
+                }
                 Verdict::Refuse(_) if self.restarts < RESTARTS && !closed => {
                     // The pins changed during the handshake. Another path might hold the new ones: shake hands again.
                     origin.attempts -= 1;
@@ -678,28 +686,43 @@ impl Attempt {
             live
         };
         let stream = TokioIo::new(Revocable::new(transport, live.clone()));
-        let guard = Driver {
+        let driver = Driver {
             gate: Arc::downgrade(&self.gate),
             key: self.key.clone(),
             live: live.clone(),
         };
-        let begun = if http2 {
-            begin_http2(stream, guard).await
-        } else {
-            begin_http1(stream, guard).await
-        };
-        match begun {
-            Ok(sender) => self.join(live, sender),
-            Err(error) => {
-                let host = self.key.host.clone();
-                let refusal = live.refusal();
-                self.fail(&refusal.unwrap_or(RequestError::Protocol {
+        let (ready, begun) = oneshot::channel();
+        let task = tokio::spawn(drive(stream, http2, driver, ready));
+        live.driven_by(task.abort_handle());
+        let limit = self.limit();
+        let host = self.key.host.clone();
+        let error = match tokio::time::timeout(limit, begun).await {
+            Ok(Ok(Ok(sender))) => return self.join(live, sender),
+            Ok(Ok(Err(source))) => {
+                let source = Arc::new(source);
+                RequestError::Protocol {
                     host,
-                    source: Arc::new(error),
+                    source,
                     http2,
-                }));
+                }
             }
-        }
+            // the driver was ended before HTTP began
+            Ok(Err(_)) => RequestError::Closed {
+                host,
+                remote: Some(remote),
+            },
+            Err(_elapsed) => RequestError::Timeout {
+                phase: Phase::Tls,
+                limit,
+            },
+        };
+        live.end();
+        self.fail(&live.refusal().unwrap_or(error));
+    }
+
+    /// How long each half of the way may take.
+    fn limit(&self) -> Duration {
+        self.gate.config.timeout.unwrap_or(LONGEST_ATTEMPT)
     }
 
     /// The connection speaks HTTP: those who wait get it.
@@ -806,32 +829,45 @@ enum Sender {
     Http2(http2::SendRequest<RequestBody>),
 }
 
-async fn begin_http1(stream: TokioIo<Revocable>, guard: Driver) -> hyper::Result<Sender> {
-    let (sender, connection) = http1::Builder::new().handshake(stream).await?;
-    let live = guard.live.clone();
-    let driver = tokio::spawn(async move {
-        let _guard = guard; // declared first, so dropped last: the socket is closed by then
-        // its errors reach the request that they concern
-        let _ = connection.await;
-    });
-    live.driven_by(driver.abort_handle());
-    Ok(Sender::Http1(sender))
+/// Begins HTTP on `stream` and moves its bytes until the connection ends. Its errors reach the requests they concern.
+async fn drive(
+    stream: TokioIo<Revocable>,
+    http2: bool,
+    driver: Driver,
+    ready: oneshot::Sender<hyper::Result<Sender>>,
+) {
+    let _driver = driver; // declared first, so dropped last: the socket is closed by then
+    if http2 {
+        let begun = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(stream)
+            .await;
+        if let Some(connection) = hand_over(begun, ready, Sender::Http2) {
+            let _ = connection.await;
+        }
+    } else {
+        let begun = http1::Builder::new().handshake(stream).await;
+        if let Some(connection) = hand_over(begun, ready, Sender::Http1) {
+            let _ = connection.await;
+        }
+    }
 }
 
-async fn begin_http2(stream: TokioIo<Revocable>, guard: Driver) -> hyper::Result<Sender> {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .handshake(stream)
-        .await?;
-    let live = guard.live.clone();
-    let driver = tokio::spawn(async move {
-        let _guard = guard; // as above
-        let _ = connection.await;
-    });
-    live.driven_by(driver.abort_handle());
-    Ok(Sender::Http2(sender))
+/// Tells the attempt how HTTP began; the connection is left to drive.
+fn hand_over<S, C>(
+    begun: hyper::Result<(S, C)>,
+    ready: oneshot::Sender<hyper::Result<Sender>>,
+    sender_of: impl FnOnce(S) -> Sender,
+) -> Option<C> {
+    let (told, connection) = match begun {
+        Ok((sender, connection)) => (Ok(sender_of(sender)), Some(connection)),
+        Err(error) => (Err(error), None),
+    };
+    // an attempt that has given up drops the sender, which ends the connection
+    let _ = ready.send(told);
+    connection
 }
 
 /// Takes a connection out of the books when its driver ends, however it ends.

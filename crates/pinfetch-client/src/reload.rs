@@ -62,12 +62,14 @@ pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, Requ
                 take_out(origin, &live);
             }
             if let Err(refusal) = admitted {
+                // requests that come later are refused before DNS, as those to an origin not seen before
                 answers.extend(
                     origin
                         .waiters
                         .drain(..)
                         .map(|waiter| (waiter, refusal.clone())),
                 );
+                state.origins.remove(key);
             }
         }
         state.policy = policy;

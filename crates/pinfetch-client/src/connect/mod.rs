@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pinfetch_pins::{Pin, VerifiedPath, VerifyError};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -59,6 +59,14 @@ pub struct TlsFacts {
 }
 
 impl TlsFacts {
+    /// Whether there is a verified path, and, for a resumed session, whether its certificates are still valid: nobody
+    /// looked at them in this handshake.
+    fn is_still_verified(&self) -> bool {
+        let Some(path) = &self.path else { return false };
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+        !self.resumed || path.expires_at().is_none_or(|at| now <= at)
+    }
+
     /// The pin of the URL's host that the path holds, end entity first, under the policy last in force.
     pub fn matched(&self) -> Option<Pin> {
         *self.matched.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,6 +78,7 @@ pub(crate) struct Live {
     pub(crate) facts: ConnectionFacts,
     revoked: AtomicBool,
     refusal: Mutex<Option<RequestError>>,
+    ended: AtomicBool,
     closed: AtomicBool,
     closing: Notify,
     driver: OnceLock<AbortHandle>,
@@ -108,6 +117,7 @@ impl Live {
             facts,
             revoked: AtomicBool::new(false),
             refusal: Mutex::new(None),
+            ended: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
             driver: OnceLock::new(),
@@ -162,6 +172,7 @@ impl Live {
 
     /// Ends the connection without a verdict.
     pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
         if let Some(driver) = self.driver.get() {
             driver.abort();
         }
@@ -169,11 +180,11 @@ impl Live {
 
     /// Who moves the connection's bytes; set once, right after it was made.
     pub(crate) fn driven_by(&self, driver: AbortHandle) {
-        if self.is_revoked() {
+        let driver = self.driver.get_or_init(|| driver);
+        // looked at afterwards: who ended the connection just before has found no driver
+        if self.ended.load(Ordering::Acquire) {
             driver.abort();
         }
-        // a second driver is never made for a connection
-        let _ = self.driver.set(driver);
     }
 
     /// The driver is gone, and the socket with it.
@@ -224,8 +235,8 @@ pub(crate) async fn connect(
     progress.enter(Phase::Tls);
     let mut stream = shake_hands(&tls.config, tls, key, stream, remote).await?;
     let mut facts = facts_of(&stream, tls);
-    if tls.verifier.is_some() && facts.path.is_none() {
-        // A session was resumed whose verified path is no longer remembered: without it no verdict, so no use.
+    if tls.verifier.is_some() && !facts.is_still_verified() {
+        // A session was resumed whose verified path is no longer remembered, or has expired since: no verdict, no use.
         drop(stream);
         let (fresh, _) = dial(lookup, key, progress).await?;
         progress.enter(Phase::Tls);

@@ -82,7 +82,9 @@ struct Failure<'a> {
 
 impl Failure<'_> {
     fn before_response(&self, error: hyper::Error, unsent: bool, reused: bool) -> Outcome {
-        if unsent || refused_by_peer(&error) {
+        // over HTTP/2 hyper drops a request with its dispatcher only while the stream waits to be opened
+        let unopened = self.live.facts.http2 && error.is_user();
+        if unsent || unopened || refused_by_peer(&error) {
             return Outcome::Unsent(self.named(error));
         }
         if self.live.is_revoked() {

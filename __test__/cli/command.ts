@@ -1,0 +1,66 @@
+/** Runs the command line as users do: bundled, in a process of its own. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { afterAll, beforeAll } from 'vitest'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** What a command left behind. */
+export interface Ended {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** The command line, for the tests of one file. */
+export class Command {
+  #folder = ''
+
+  /** Builds it before the file's tests, and removes it and their files afterwards. */
+  constructor() {
+    beforeAll(async () => {
+      // at the depth of the built command, from which the addon's loader is found
+      mkdirSync(join(root, 'dist'), { recursive: true })
+      this.#folder = mkdtempSync(join(root, 'dist', 'cli-'))
+      await build({
+        entryPoints: [join(root, 'src/cli/main.ts')],
+        outfile: join(this.#folder, 'cli.mjs'),
+        bundle: true,
+        platform: 'node',
+        format: 'esm',
+        target: 'node20',
+        logLevel: 'error',
+      })
+    })
+    afterAll(() => rmSync(this.#folder, { recursive: true, force: true }))
+  }
+
+  /** Writes a file for the command to read; returns its path. */
+  file(name: string, content: string | Uint8Array): string {
+    const path = join(this.#folder, name)
+    writeFileSync(path, content)
+    return path
+  }
+
+  start(...args: string[]): ChildProcessWithoutNullStreams {
+    return spawn(process.execPath, [join(this.#folder, 'cli.mjs'), ...args])
+  }
+
+  /** Runs it to its end. */
+  async run(args: readonly string[], stdin = ''): Promise<Ended> {
+    const child = this.start(...args)
+    const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
+    child.stdin.on('error', () => {}) // a command that reads nothing may be gone before it is written
+    child.stdin.end(stdin)
+    const [stdout, stderr, code] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      closed,
+    ])
+    return { code, stdout, stderr }
+  }
+}
