@@ -134,7 +134,7 @@ impl Core {
                 environment: Environment::new(move |connection| {
                     if let Some(core) = core.upgrade() {
                         core.completions
-                            .push(|out| wire::write_gone(out, connection));
+                            .push_quietly(|out| wire::write_gone(out, connection));
                     }
                 }),
                 clients: Mutex::default(),

@@ -41,6 +41,14 @@ impl Completions {
         self.wrote(state);
     }
 
+    /// Appends a record that nobody waits for: it rides along with the next that somebody does.
+    pub(crate) fn push_quietly(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.lock();
+        if !state.ended {
+            write(&mut state.current);
+        }
+    }
+
     /// Keeps `body` until JavaScript asks for it, and appends the record that `write` writes with its token.
     pub(crate) fn push_with_body(&self, body: Bytes, write: impl FnOnce(&mut Vec<u8>, u32)) {
         let mut state = self.lock();
