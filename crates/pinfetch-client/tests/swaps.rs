@@ -1,0 +1,232 @@
+//! Policy swaps under load, on several threads: nothing is lost for a swap that accepts, nothing passes one that refuses.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use pinfetch_client::{Client, Code, Config, Environment, Lookup, Request, Trust, TrustAnchors};
+use pinfetch_pins::{PinSetSource, PinSource, Policy};
+use pinfetch_testkit::{Authority, CertificateRequest, Identity, Server, ServerOptions};
+
+const HOST: &str = "api.example.test";
+
+struct Scene {
+    server: Server,
+    client: Client,
+    leaf: String,
+    intermediate: String,
+}
+
+impl Scene {
+    fn url(&self) -> String {
+        format!("https://{HOST}:{}/", self.server.address().port())
+    }
+}
+
+fn scene(http2: bool) -> Scene {
+    let mut authority = Authority::new();
+    let requests = [
+        CertificateRequest {
+            name: "root".into(),
+            ca: true,
+            ..CertificateRequest::default()
+        },
+        CertificateRequest {
+            name: "intermediate".into(),
+            issuer: Some("root".into()),
+            ca: true,
+            ..CertificateRequest::default()
+        },
+        CertificateRequest {
+            name: "leaf".into(),
+            issuer: Some("intermediate".into()),
+            names: vec![HOST.into()],
+            ..CertificateRequest::default()
+        },
+    ];
+    for request in &requests {
+        authority.issue(request).unwrap();
+    }
+    let issued = |name: &str| authority.get(name).unwrap();
+    let server = Server::start(ServerOptions {
+        identity: Some(Identity {
+            chain: vec![
+                issued("leaf").der().clone(),
+                issued("intermediate").der().clone(),
+            ],
+            key: issued("leaf").signing_key().unwrap(),
+        }),
+        ..ServerOptions::default()
+    })
+    .unwrap();
+    let leaf = issued("leaf").pin();
+    let config = Config {
+        policy: policy(&leaf),
+        trust: Trust::Anchors(TrustAnchors {
+            ca: Some(vec![issued("root").der().to_vec()]),
+            ..TrustAnchors::default()
+        }),
+        lookup: Lookup::Map(Arc::new(HashMap::from([(
+            HOST.parse().unwrap(),
+            vec![server.address().ip()],
+        )]))),
+        http2,
+        connections: 4,
+        ..Config::default()
+    };
+    let client = Client::new(config, &Environment::default()).unwrap();
+    Scene {
+        server,
+        client,
+        leaf,
+        intermediate: issued("intermediate").pin(),
+    }
+}
+
+fn policy(pin: &str) -> Policy {
+    Policy::compile([PinSetSource {
+        pattern: HOST.into(),
+        exclude: false,
+        pins: vec![PinSource::Text(pin.into())],
+    }])
+    .unwrap()
+}
+
+async fn a_million_swaps(http2: bool) {
+    let scene = Arc::new(scene(http2));
+    let over = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(AtomicU64::new(0));
+    let load: Vec<_> = (0..8)
+        .map(|_| {
+            let (scene, over, answered) = (scene.clone(), over.clone(), answered.clone());
+            tokio::spawn(async move {
+                let url = scene.url();
+                while !over.load(Ordering::Relaxed) {
+                    let response = scene.client.send(Request::get(&url)).await.unwrap();
+                    assert_eq!(response.status, 200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let policies = [&scene.leaf, &scene.intermediate].map(|pin| policy(pin));
+    for round in 0..500_000 {
+        let closed = scene
+            .client
+            .set_policy(policies[round % 2].clone())
+            .await
+            .unwrap();
+        assert_eq!(closed, 0, "both policies accept every connection");
+        if round % 64 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    for task in load {
+        task.await.unwrap();
+    }
+    assert!(answered.load(Ordering::Relaxed) > 100, "there was no load");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_million_swaps_fail_no_request_over_http1() {
+    a_million_swaps(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_million_swaps_fail_no_request_over_http2() {
+    a_million_swaps(true).await;
+}
+
+async fn refusing_swaps(http2: bool) {
+    let scene = Arc::new(scene(http2));
+    let over = Arc::new(AtomicBool::new(false));
+    let load: Vec<_> = (0..8)
+        .map(|_| {
+            let (scene, over) = (scene.clone(), over.clone());
+            tokio::spawn(async move {
+                let url = scene.url();
+                let (mut passed, mut refused) = (0_u64, 0_u64);
+                while !over.load(Ordering::Relaxed) {
+                    match scene.client.send(Request::get(&url)).await {
+                        Ok(_) => passed += 1,
+                        Err(error) if error.code() == Code::BadPin => refused += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                (passed, refused)
+            })
+        })
+        .collect();
+    let stranger = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    for _ in 0..60 {
+        scene.client.set_policy(policy(stranger)).await.unwrap();
+        // the swap has resolved: what the server still reads was written before
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let before = scene.server.stats().application_bytes;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(
+            scene.server.stats().application_bytes,
+            before,
+            "bytes left under pins that refuse"
+        );
+        scene.client.set_policy(policy(&scene.leaf)).await.unwrap();
+        let response = scene.client.send(Request::get(&scene.url())).await.unwrap();
+        assert_eq!(response.status, 200); // the control
+    }
+    over.store(true, Ordering::Relaxed);
+    let (mut passed, mut refused) = (0, 0);
+    for task in load {
+        let (ours, theirs) = task.await.unwrap();
+        passed += ours;
+        refused += theirs;
+    }
+    assert!(
+        passed > 100 && refused > 100,
+        "{passed} passed, {refused} were refused"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_leaves_after_a_swap_that_refuses_over_http1() {
+    refusing_swaps(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_leaves_after_a_swap_that_refuses_over_http2() {
+    refusing_swaps(true).await;
+}
+
+async fn burst(http2: bool) -> (u64, Vec<u32>) {
+    let scene = Arc::new(scene(http2));
+    let requests: Vec<_> = (0..64)
+        .map(|_| {
+            let scene = scene.clone();
+            tokio::spawn(async move {
+                let response = scene.client.send(Request::get(&scene.url())).await.unwrap();
+                response.connection.facts().id
+            })
+        })
+        .collect();
+    let mut connections = Vec::new();
+    for request in requests {
+        connections.push(request.await.unwrap());
+    }
+    connections.sort_unstable();
+    connections.dedup();
+    (scene.server.stats().accepted, connections)
+}
+
+#[tokio::test]
+async fn a_burst_to_a_fresh_http2_origin_makes_one_connection() {
+    let (accepted, connections) = burst(true).await;
+    assert_eq!((accepted, connections.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_burst_to_an_http1_origin_stays_within_the_limit() {
+    let (accepted, connections) = burst(false).await;
+    assert_eq!(accepted, 4);
+    assert_eq!(connections.len(), 4, "every connection serves its share");
+}
