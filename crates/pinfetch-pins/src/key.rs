@@ -36,7 +36,9 @@ fn split(spki: &[u8]) -> Option<(&[u8], &[u8])> {
 fn modulus_bytes(key: &[u8]) -> Option<usize> {
     let (key, _) = value(SEQUENCE, key)?;
     let (modulus, _) = value(INTEGER, key)?;
-    Some(modulus.strip_prefix(&[0]).unwrap_or(modulus).len())
+    let digits = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+    // more zeros than that are not DER, and would make a short key look long (X.690 §8.3.2)
+    (digits.first() != Some(&0)).then_some(digits.len())
 }
 
 /// The contents of the value with `tag` that `der` begins with, and what comes after it (X.690 §8.1).

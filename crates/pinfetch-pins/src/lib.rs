@@ -13,6 +13,7 @@ mod file;
 mod hint;
 mod host;
 mod key;
+mod memory;
 mod path;
 mod pin;
 mod policy;

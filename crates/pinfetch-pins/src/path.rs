@@ -133,12 +133,17 @@ impl VerifiedPath {
         self.entries().map(describe).collect()
     }
 
-    /// The first end of validity on the path in Unix seconds, as far as its certificates are known.
-    pub fn expires_at(&self) -> Option<i64> {
-        self.certificates
-            .iter()
-            .filter_map(|der| describe_certificate(der).not_after)
-            .min()
+    /// When all its certificates are valid: from and to, in Unix seconds, both included. An anchor that is known by name
+    /// and key only has no say. None when a certificate's validity cannot be told. Parses them: not for the hot path.
+    pub fn validity(&self) -> Option<(i64, i64)> {
+        let mut all = (i64::MIN, i64::MAX);
+        for der in &self.certificates {
+            let (_, certificate) = X509Certificate::from_der(der).ok()?;
+            let own = certificate.validity();
+            all.0 = all.0.max(own.not_before.timestamp());
+            all.1 = all.1.min(own.not_after.timestamp());
+        }
+        Some(all)
     }
 }
 

@@ -6,9 +6,8 @@
 //! returns may be another path's.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -18,10 +17,8 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::anchors::{Anchor, Unfit, subject_name};
 use crate::error::{BadPin, VerifyError};
+use crate::memory::{Memory, Presented};
 use crate::{Anchors, EffectivePins, Host, Pin, VerifiedPath, hint, key};
-
-/// Paths that a verifier remembers, for sessions that are resumed.
-const REMEMBERED_PATHS: usize = 256;
 
 /// The end entity, the six intermediates that webpki allows, and the trust anchor.
 const LONGEST_PATH: usize = 8;
@@ -32,13 +29,7 @@ pub struct PinVerifier {
     anchors: Arc<Anchors>,
     required: Vec<Arc<EffectivePins>>,
     algorithms: WebPkiSupportedAlgorithms,
-    paths: Mutex<Paths>,
-}
-
-#[derive(Default)]
-struct Paths {
-    by_end_entity: HashMap<[u8; 32], Arc<VerifiedPath>>,
-    oldest_first: VecDeque<[u8; 32]>,
+    memory: Memory,
 }
 
 impl PinVerifier {
@@ -53,28 +44,14 @@ impl PinVerifier {
             anchors,
             required,
             algorithms,
-            paths: Mutex::default(),
+            memory: Memory::default(),
         }
     }
 
     /// The path that this verifier last accepted for the certificate `end_entity` (DER). rustls runs no verifier when it
     /// resumes a session and restores what was presented, not what was verified: this is where the rest comes from.
     pub fn path_of(&self, end_entity: &[u8]) -> Option<Arc<VerifiedPath>> {
-        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.by_end_entity.get(&digest(end_entity)).cloned()
-    }
-
-    fn remember(&self, end_entity: &[u8], path: VerifiedPath) {
-        let key = digest(end_entity);
-        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        if paths.by_end_entity.insert(key, Arc::new(path)).is_none() {
-            paths.oldest_first.push_back(key);
-            if paths.oldest_first.len() > REMEMBERED_PATHS
-                && let Some(oldest) = paths.oldest_first.pop_front()
-            {
-                paths.by_end_entity.remove(&oldest);
-            }
-        }
+        self.memory.path_of(end_entity)
     }
 }
 
@@ -96,6 +73,10 @@ impl ServerCertVerifier for PinVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let presented = Presented::new(server_name, end_entity, intermediates);
+        if self.memory.stands(end_entity, &presented, now) {
+            return Ok(ServerCertVerified::assertion());
+        }
         let building = Building {
             end_entity,
             intermediates,
@@ -106,7 +87,7 @@ impl ServerCertVerifier for PinVerifier {
             algorithms: self.algorithms.all,
         };
         let path = building.verify().map_err(VerifyError::into_rustls)?;
-        self.remember(end_entity, path);
+        self.memory.remember(end_entity, presented, now, path);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -384,12 +365,6 @@ fn path_of(
         .chain(anchor.certificate.cloned())
         .collect();
     VerifiedPath::new(pins, certificates, subject_name(candidate.anchor()))
-}
-
-fn digest(bytes: &[u8]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-    digest
 }
 
 /// webpki's own error, in the terms of users.

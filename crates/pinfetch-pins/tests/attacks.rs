@@ -596,10 +596,79 @@ fn required(host: &str, pin: Pin) -> Arc<EffectivePins> {
 }
 
 fn shake_hands(verifier: &PinVerifier, chain: &[Certificate]) -> Result<(), rustls::Error> {
-    let (chain, host) = (ders(chain), HOST.parse::<Host>().unwrap());
+    shake_hands_as(verifier, HOST, chain, IN_2025)
+}
+
+fn shake_hands_as(
+    verifier: &PinVerifier,
+    host: &str,
+    chain: &[Certificate],
+    at: u64,
+) -> Result<(), rustls::Error> {
+    let (chain, host) = (ders(chain), host.parse::<Host>().unwrap());
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
     verifier
-        .verify_server_cert(&chain[0], &chain[1..], &host.server_name(), &[], at())
+        .verify_server_cert(&chain[0], &chain[1..], &host.server_name(), &[], at)
         .map(|_| ())
+}
+
+#[test]
+fn a_remembered_verdict_stands_for_the_same_certificates_name_and_time_only() {
+    let genuine = Genuine::new();
+    let verifier = PinVerifier::new(
+        Arc::new(anchors(&[&genuine.root])),
+        vec![required(HOST, genuine.root.pin())],
+        rustls::crypto::ring::default_provider().signature_verification_algorithms,
+    );
+    let end = IN_2025 + 300;
+    let chain = [
+        genuine.server.reissued(|params| {
+            params.not_after = time::OffsetDateTime::from_unix_timestamp(end as i64).unwrap();
+        }),
+        genuine.intermediate.reissued(|_| {}),
+    ];
+    let chain = [
+        chain[0].signed_by(&genuine.intermediate),
+        chain[1].signed_by(&genuine.root),
+    ];
+    let code = |host: &str, chain: &[Certificate], at: u64| {
+        let result = shake_hands_as(&verifier, host, chain, at);
+        result.map_err(|error| VerifyError::in_rustls(&error).unwrap().code())
+    };
+    let stranger = Party::authority("stranger").self_signed();
+    for (host, chain, at, expected) in [
+        (HOST, &chain[..], IN_2025, Ok(())),
+        (HOST, &chain[..], IN_2025 + 1, Ok(())), // remembered
+        (
+            "other.example.com",
+            &chain[..],
+            IN_2025,
+            Err(VerifyCode::NameMismatch),
+        ),
+        (HOST, &chain[..1], IN_2025, Err(VerifyCode::UnknownIssuer)), // the same leaf, without its issuer
+        (
+            HOST,
+            &[chain[0].clone(), stranger][..],
+            IN_2025,
+            Err(VerifyCode::UnknownIssuer),
+        ),
+        (HOST, &chain[..], end, Ok(())),
+        (HOST, &chain[..], end + 1, Err(VerifyCode::Expired)), // within ten minutes, but expired
+        (
+            HOST,
+            &chain[..],
+            1_500_000_000,
+            Err(VerifyCode::NotYetValid),
+        ), // a clock set back to 2017
+        (HOST, &chain[..], IN_2025, Ok(())),
+    ] {
+        assert_eq!(
+            code(host, chain, at),
+            expected,
+            "{host} {} {at}",
+            chain.len()
+        );
+    }
 }
 
 #[test]

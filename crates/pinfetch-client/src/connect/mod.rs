@@ -64,7 +64,7 @@ impl TlsFacts {
     fn is_still_verified(&self) -> bool {
         let Some(path) = &self.path else { return false };
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        !self.resumed || path.expires_at().is_none_or(|at| now <= at)
+        !self.resumed || path.validity().is_some_and(|(_, to)| now <= to)
     }
 
     /// The pin of the URL's host that the path holds, end entity first, under the policy last in force.
