@@ -623,7 +623,8 @@ fn a_remembered_verdict_stands_for_the_same_certificates_name_and_time_only() {
     let end = IN_2025 + 300;
     let chain = [
         genuine.server.reissued(|params| {
-            params.not_after = time::OffsetDateTime::from_unix_timestamp(end as i64).unwrap();
+            params.not_after =
+                time::OffsetDateTime::from_unix_timestamp(i64::try_from(end).unwrap()).unwrap();
         }),
         genuine.intermediate.reissued(|_| {}),
     ];

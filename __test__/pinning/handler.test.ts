@@ -1,0 +1,53 @@
+import { type BadPinHandler, Client } from 'pinfetch'
+import { describe, expect, test } from 'vitest'
+import { startGenuine, startInterceptor } from '../testkit.ts'
+
+describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
+  test.each([1, 64])(
+    'the handler runs before the rejection, once for each of %d requests',
+    async (count) => {
+      await using genuine = await startGenuine({ alpn: [protocol] })
+      await using interceptor = await startInterceptor({ of: genuine })
+      const events: string[] = []
+      await using client = new Client({
+        ca: genuine.ca,
+        lookup: genuine.lookup,
+        pins: { [genuine.hostname]: [genuine.leafPin] },
+        onBadPin: () => void events.push('handler'),
+      })
+
+      const message = `bad ssl pin detected, found pins: [${interceptor.pathPins.map((pin) => pin.slice(7)).join(' ')}]`
+      await Promise.all(
+        Array.from({ length: count }, () =>
+          client.get(interceptor.url).catch((error: Error) => {
+            expect(error).toMatchObject({ code: 'ERR_BAD_PIN', message })
+            events.push('rejection')
+          }),
+        ),
+      )
+      expect(events.filter((event) => event === 'handler')).toHaveLength(count)
+      expect(events.filter((event) => event === 'rejection')).toHaveLength(count)
+      expect(events[0]).toBe('handler')
+      expect(await interceptor.applicationBytes()).toBe(0)
+      expect((await client.get(genuine.url)).status).toBe(200)
+    },
+  )
+
+  test.each<[string, BadPinHandler | null]>([
+    ['never settles', () => new Promise<void>(() => {})],
+    ['does not exist', null],
+  ])('a request is refused in time when its handler %s', async (_case, onBadPin) => {
+    await using genuine = await startGenuine({ alpn: [protocol] })
+    await using interceptor = await startInterceptor({ of: genuine })
+    await using client = new Client({
+      ca: genuine.ca,
+      lookup: genuine.lookup,
+      pins: { [genuine.hostname]: [genuine.leafPin] },
+      onBadPin,
+    })
+
+    await expect(client.get(interceptor.url)).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+    expect(await interceptor.applicationBytes()).toBe(0)
+    expect((await client.get(genuine.url)).status).toBe(200)
+  })
+})

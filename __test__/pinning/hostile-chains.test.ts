@@ -1,0 +1,37 @@
+import { Client } from 'pinfetch'
+import { describe, expect, test } from 'vitest'
+import { type Role, startGenuine, startInterceptor } from '../testkit.ts'
+
+describe.each(['1.2', '1.3'] as const)('over TLS %s', (version) => {
+  test.each<{ what: string; chain: (Role | { der: Buffer })[] }>([
+    { what: 'a hundred certificates', chain: ['rogueLeaf', ...Array<Role>(100).fill('a1'), 'b1'] },
+    { what: 'no certificate', chain: [] },
+    { what: 'garbage', chain: [{ der: Buffer.from('no certificate at all') }, 'leaf', 'a1'] },
+    { what: 'garbage between', chain: ['rogueLeaf', { der: Buffer.alloc(64, 0xff) }, 'leaf'] },
+  ])('nothing is sent to a server that presents $what', async ({ chain }) => {
+    await using genuine = await startGenuine({ versions: [version] })
+    await using attacker = await startInterceptor({ of: genuine, chain, key: 'rogueLeaf' })
+    await using client = new Client({
+      ca: genuine.ca,
+      lookup: genuine.lookup,
+      pins: { [genuine.hostname]: [genuine.leafPin] },
+    })
+
+    await expect(client.get(attacker.url)).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_(BAD_PIN|CERT_|TLS_)/),
+    })
+    expect(await attacker.applicationBytes()).toBe(0)
+    expect((await client.get(genuine.url)).status).toBe(200)
+  })
+})
+
+test.each(['ed25519', 'p384'] as const)('pins hold for keys of the type %s', async (keyType) => {
+  await using genuine = await startGenuine({ keyType })
+  await using interceptor = await startInterceptor({ of: genuine })
+  const pins = { [genuine.hostname]: [genuine.leafPin] }
+  await using client = new Client({ ca: genuine.ca, lookup: genuine.lookup, pins })
+
+  await expect(client.get(interceptor.url)).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+  expect(await interceptor.applicationBytes()).toBe(0)
+  expect((await client.get(genuine.url)).status).toBe(200)
+})
