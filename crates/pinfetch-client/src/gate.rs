@@ -66,6 +66,8 @@ pub(crate) struct State {
 
 /// What is known of one origin.
 pub(crate) struct Origin {
+    /// Why the policy in force has no request go there, where a swap has changed its mind.
+    pub(crate) refusal: Option<RequestError>,
     pub(crate) requirement: Requirement,
     /// None for `http`.
     pub(crate) tls: Option<Arc<OriginTls>>,
@@ -319,6 +321,7 @@ impl Gate {
                 state.origins.retain(|_, origin| origin.is_in_use());
             }
             let origin = Origin {
+                refusal: None,
                 tls: self.tls_for(key, &requirement)?,
                 requirement,
                 live: Vec::new(),
@@ -333,10 +336,12 @@ impl Gate {
             };
             state.origins.insert(key.clone(), origin);
         }
-        state
-            .origins
-            .get_mut(key)
-            .ok_or_else(|| RequestError::Internal("an origin vanished".into()))
+        let origin = state.origins.get_mut(key);
+        let origin = origin.ok_or_else(|| RequestError::Internal("an origin vanished".into()))?;
+        match &origin.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(origin),
+        }
     }
 
     /// What the policy says of the origin before a name is resolved.

@@ -61,15 +61,11 @@ pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, Requ
                 refused.push(live.clone());
                 take_out(origin, &live);
             }
-            if let Err(refusal) = admitted {
-                // requests that come later are refused before DNS, as those to an origin not seen before
-                answers.extend(
-                    origin
-                        .waiters
-                        .drain(..)
-                        .map(|waiter| (waiter, refusal.clone())),
-                );
-                state.origins.remove(key);
+            // requests that come later are refused before DNS, as those to an origin not seen before
+            origin.refusal = admitted.err();
+            if let Some(refusal) = &origin.refusal {
+                let waiters = origin.waiters.drain(..);
+                answers.extend(waiters.map(|waiter| (waiter, refusal.clone())));
             }
         }
         state.policy = policy;

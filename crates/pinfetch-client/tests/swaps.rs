@@ -236,3 +236,34 @@ async fn a_burst_to_an_http1_origin_stays_within_the_limit() {
     assert_eq!(accepted, 4);
     assert_eq!(connections.len(), 4, "every connection serves its share");
 }
+
+#[tokio::test]
+async fn a_swap_that_pins_a_plain_origin_refuses_it_until_another_frees_it() {
+    let scene = scene(false);
+    let url = "http://127.0.0.1:9/";
+    let plaintext = |pin: &str| {
+        Policy::compile([PinSetSource {
+            pattern: "127.0.0.1".into(),
+            exclude: false,
+            pins: vec![PinSource::Text(pin.into())],
+        }])
+        .unwrap()
+    };
+    let code = async || {
+        scene
+            .client
+            .send(Request::get(url))
+            .await
+            .unwrap_err()
+            .code()
+    };
+    assert_eq!(code().await, Code::Connect); // nobody is there, and asking is allowed
+    scene
+        .client
+        .set_policy(plaintext(&scene.leaf))
+        .await
+        .unwrap();
+    assert_eq!(code().await, Code::PolicyPlaintext);
+    scene.client.set_policy(policy(&scene.leaf)).await.unwrap();
+    assert_eq!(code().await, Code::Connect);
+}

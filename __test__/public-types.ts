@@ -1,0 +1,68 @@
+// What the public surface promises to a type checker: `npm run types` reads this file, nobody runs it.
+
+import {
+  BadPinError,
+  type BadPinEvent,
+  Client,
+  type ClientOptions,
+  type ErrorCode,
+  type FetchAllResult,
+  PinfetchError,
+  policyLookup,
+  type Response,
+  verifyChain,
+} from 'pinfetch'
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+function same<A, B>(_proof: Same<A, B>): void {}
+
+const client = new Client({
+  pins: {
+    'api.example.com': ['sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='],
+    '*.example.com': [
+      { certificate: '-----BEGIN CERTIFICATE-----' },
+      { publicKey: new Uint8Array() },
+    ],
+    'dev.example.com': { exclude: true },
+  },
+  onBadPin: (event) => same<typeof event, BadPinEvent>(true),
+  lookup: { 'api.example.com': ['127.0.0.1', '::1'] },
+})
+
+// @ts-expect-error an option that does not exist
+new Client({ pin: {} })
+// @ts-expect-error a time limit is a number of milliseconds
+new Client({ timeout: '30s' })
+// @ts-expect-error a host without pins is left out, not null
+new Client({ pins: { 'api.example.com': null } })
+// @ts-expect-error there is no third way
+new Client({ unpinned: 'maybe' } satisfies ClientOptions)
+
+same<ReturnType<typeof client.get>, Promise<Response>>(true)
+same<ReturnType<Response['json']>, Promise<unknown>>(true)
+same<Response['tls']['matchedPin'], string | null>(true)
+same<BadPinError['code'], 'ERR_BAD_PIN'>(true)
+same<BadPinError['foundPins'], readonly string[]>(true)
+
+/** An error of any kind narrows by its class. */
+export function narrowed(error: unknown): readonly string[] | string | undefined {
+  if (error instanceof BadPinError) return error.foundPins
+  if (error instanceof PinfetchError) return error.code
+  return undefined
+}
+
+/** A result is a response or an error, never both. */
+export function told(result: FetchAllResult<string>): string {
+  return result.response === undefined
+    ? result.request
+    : `${result.request}: ${result.response.status}`
+}
+
+const looked = policyLookup({ 'api.example.com': ['…'] }, 'api.example.com:443')
+same<typeof looked.pins, readonly string[]>(true)
+const verdict = verifyChain({ chain: [], trustAnchors: [], hostname: 'api.example.com' })
+if (verdict.ok) {
+  same<typeof verdict.path, readonly string[]>(true)
+} else {
+  same<typeof verdict.code, ErrorCode>(true)
+}
