@@ -35,8 +35,11 @@ import {
 /** Submissions are handed over before the tick's end when they have come to this many bytes. */
 const FLUSH_AT = 256 * 1024
 const SUBMISSIONS = 64 * 1024
-/** A response may keep a chunk of this size alive; of a larger one it copies its own part when the batch is over. */
-const SMALL_CHUNK = 8 * 1024
+/**
+ * A response may keep a chunk of this size alive; of a larger one it copies its own part when the batch is over. Chunks
+ * are larger only where one of their responses is.
+ */
+const SMALL_CHUNK = 32 * 1024
 /** The process may end when nothing has been in flight for so long: one request after the other toggles nothing. */
 const REST_MS = 2
 

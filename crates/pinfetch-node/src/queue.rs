@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// A batch larger than this is handed over in several chunks, so that one response that is kept keeps no more alive.
-const CHUNK: usize = 256 * 1024;
+/// A batch larger than this is handed over in several chunks: a response that is kept keeps no more alive, and none has to
+/// copy its part out of a large one.
+const CHUNK: usize = 16 * 1024;
 /// Bodies up to this size travel inside their record; copying them costs less than a buffer of their own.
 pub(crate) const INLINE_BODY: usize = 64 * 1024;
 

@@ -122,7 +122,9 @@ impl Failure<'_> {
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return Kind::Disconnect;
         }
-        let Some(io) = cause::<io::Error>(error) else {
+        // h2 keeps what the socket said to itself
+        let in_http2 = || cause::<h2::Error>(error).and_then(h2::Error::get_io);
+        let Some(io) = cause::<io::Error>(error).or_else(in_http2) else {
             return Kind::Protocol;
         };
         match io.kind() {

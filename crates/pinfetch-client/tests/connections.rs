@@ -1,4 +1,5 @@
-//! Policy swaps under load, on several threads: nothing is lost for a swap that accepts, nothing passes one that refuses.
+//! Connections under load: policy swaps on several threads, bursts, cuts. Nothing is lost for a swap that accepts, nothing
+//! passes one that refuses.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -266,4 +267,49 @@ async fn a_swap_that_pins_a_plain_origin_refuses_it_until_another_frees_it() {
     assert_eq!(code().await, Code::PolicyPlaintext);
     scene.client.set_policy(policy(&scene.leaf)).await.unwrap();
     assert_eq!(code().await, Code::Connect);
+}
+
+async fn cut_connections(http2: bool) {
+    let scene = Arc::new(scene(http2));
+    let url = scene.url();
+    for _ in 0..20 {
+        scene.client.send(Request::get(&url)).await.unwrap();
+        scene.server.kick().await;
+        // the connection may be found closed, or be closed under the request: either way it is sent again
+        scene.client.send(Request::get(&url)).await.unwrap();
+    }
+    let slow = format!("{url}slow/2000");
+    let sending = tokio::spawn({
+        let (scene, slow) = (scene.clone(), slow.clone());
+        async move {
+            scene
+                .client
+                .send(Request {
+                    method: http::Method::POST,
+                    ..Request::get(&slow)
+                })
+                .await
+        }
+    });
+    while scene.server.stats().requests < 41 {
+        tokio::task::yield_now().await;
+    }
+    scene.server.kick().await;
+    let error = sending.await.unwrap().unwrap_err();
+    assert_eq!(
+        error.code(),
+        Code::ConnectionClosed,
+        "a POST is not sent twice: {error}"
+    );
+    assert_eq!(scene.server.stats().requests, 41);
+}
+
+#[tokio::test]
+async fn a_cut_connection_loses_no_get_and_repeats_no_post_over_http1() {
+    cut_connections(false).await;
+}
+
+#[tokio::test]
+async fn a_cut_connection_loses_no_get_and_repeats_no_post_over_http2() {
+    cut_connections(true).await;
 }
