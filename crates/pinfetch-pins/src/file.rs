@@ -59,7 +59,7 @@ pub enum FileError {
     #[error("is not valid PEM: {0}")]
     Pem(String),
     /// One of its PEM sections is not what it says.
-    #[error("section {section} is not a valid {kind}", kind = .kind.as_str())]
+    #[error("section {section} is not a valid {kind}{mend}", kind = .kind.as_str(), mend = mend(*.kind))]
     Section {
         /// Which section, from 1.
         section: usize,
@@ -71,6 +71,16 @@ pub enum FileError {
         "holds an encrypted private key: give the public key (openssl pkey -in KEY -pubout), or a certificate request"
     )]
     Encrypted,
+}
+
+/// Some private keys are valid and all the same not to be read: ring knows RSA, P-256, P-384 and Ed25519.
+fn mend(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::PrivateKey => {
+            " of a type that can be read (RSA, P-256, P-384, Ed25519): give its public key (openssl pkey -in KEY -pubout)"
+        }
+        FileKind::Certificate | FileKind::PublicKey | FileKind::CertificateRequest => "",
+    }
 }
 
 /// The pins of every certificate, key and request in `file`, PEM (any number, in order) or DER (one).
