@@ -116,6 +116,25 @@ test('a worker has an engine of its own, and can be terminated mid-request', asy
   expect(stdout).toBe('terminated 200\n')
 })
 
+test('a worker whose requests wait for a free connection can be terminated', async () => {
+  const { stdout } = await program(`
+    if (worker.isMainThread) {
+      for (let index = 0; index < 4; index++) {
+        const thread = new worker.Worker(__filename)
+        await new Promise((resolve) => thread.once('message', resolve))
+        await thread.terminate()
+      }
+      console.log('terminated')
+    } else {
+      const one = client({ connections: 1, http2: false })
+      await one.get(at('/'))
+      for (let index = 0; index < 64; index++) one.get(at('/slow/20000')).catch(() => {})
+      setTimeout(() => worker.parentPort.postMessage('waiting'), 50)
+    }
+  `)
+  expect(stdout).toBe('terminated\n')
+})
+
 test('a worker ends by itself when nothing is in flight', async () => {
   const { stdout } = await program(`
     if (worker.isMainThread) new worker.Worker(__filename).on('exit', (code) => console.log('exit', code))

@@ -32,6 +32,7 @@ pub(super) struct Attempt {
     pub(super) key: Arc<ConnectionKey>,
     pub(super) tls: Option<Arc<OriginTls>>,
     pub(super) restarts: u32,
+    /// Nothing is owed before it runs: a runtime that is shutting down drops it at once, under the lock of its maker.
     pub(super) settled: bool,
 }
 
@@ -47,6 +48,7 @@ impl Drop for Attempt {
 
 impl Attempt {
     pub(super) async fn run(mut self, progress: Arc<Progress>) {
+        self.settled = false;
         let limit = self.limit();
         let connecting = connect(
             &self.gate.config.lookup,

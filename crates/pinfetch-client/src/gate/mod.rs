@@ -322,7 +322,7 @@ impl Gate {
             key: key.clone(),
             tls: origin.tls.clone(),
             restarts,
-            settled: false,
+            settled: true,
         };
         tokio::spawn(attempt.run(progress));
     }
