@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
+use http_body_util::Full;
 use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
 use rustls_pki_types::CertificateDer;
 
@@ -17,7 +18,9 @@ use crate::connect::tls::{OriginTls, Requirement, Verification};
 use crate::connect::{ConnectionFacts, Live, present};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
-use crate::exchange::{Outcome, exchange, request_body};
+use crate::exchange::body::BodyError;
+use crate::exchange::fields::{Field, Fields, to_map, write_line};
+use crate::exchange::{Answer, Failed, Failure, exchange};
 use crate::gate::{Gate, RequestBody};
 use crate::reload;
 use crate::target::{Target, parse_authority};
@@ -86,8 +89,8 @@ pub struct Request<'a> {
     pub method: Method,
     /// An absolute `https:` or `http:` URL.
     pub url: &'a str,
-    /// The request's own fields; they replace the client's of the same name.
-    pub headers: HeaderMap,
+    /// The request's own fields, in their order; they replace the client's of the same name.
+    pub headers: Vec<Field>,
     /// The body.
     pub body: Option<Bytes>,
     /// How long the request may take, body included.
@@ -100,7 +103,7 @@ impl<'a> Request<'a> {
         Self {
             method: Method::GET,
             url,
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
             body: None,
             timeout: TimeLimit::OfClient,
         }
@@ -127,10 +130,12 @@ pub struct Response {
     pub version: Version,
     /// The reason phrase, where it is not the standard one.
     pub reason: Option<Bytes>,
-    /// The fields, in the order of their names' first appearance; repeats are kept.
-    pub headers: HeaderMap,
+    /// The fields.
+    pub headers: Fields,
     /// The body.
     pub body: Bytes,
+    /// The trailer section (RFC 9110 §6.5), if one came.
+    pub trailers: Option<Fields>,
     /// The URL in its canonical form, where that differs from what was asked for.
     pub url: Option<String>,
     /// The connection that it came over.
@@ -244,10 +249,14 @@ impl Client {
         loop {
             progress.enter(Phase::Queue);
             let lease = gate.acquire(request.key(), attempt).await?;
-            let error = match exchange(lease, gate, &request, progress).await {
-                Outcome::Whole(head, body, live) => return Ok(request.response(head, body, live)),
-                Outcome::Failed(error) => return Err(error),
-                Outcome::Unsent(error) => {
+            let outcome = match exchange(lease, gate, &request, progress).await {
+                Ok(answer) => Self::read(gate, &request, answer).await,
+                Err(failed) => Err(failed),
+            };
+            let error = match outcome {
+                Ok(response) => return Ok(response),
+                Err(Failed::Finally(error)) => return Err(error),
+                Err(Failed::Unsent(error)) => {
                     resends += 1;
                     if resends <= RESENDS {
                         continue;
@@ -255,7 +264,7 @@ impl Client {
                     error
                 }
                 // RFC 9110 §9.2.2: what is idempotent may be sent again when no response came
-                Outcome::Stale(error) | Outcome::Revoked(error) => {
+                Err(Failed::Stale(error) | Failed::Revoked(error)) => {
                     replays += 1;
                     if request.is_idempotent() && replays <= REPLAYS {
                         continue;
@@ -264,6 +273,38 @@ impl Client {
                 }
             };
             return Err(error);
+        }
+    }
+
+    /// Reads the whole body of `answer`.
+    async fn read(gate: &Gate, request: &Prepared, answer: Answer) -> Result<Response, Failed> {
+        let Answer {
+            head,
+            mut body,
+            live,
+        } = answer;
+        let limit = gate.config.max_response_bytes;
+        let failure = Failure {
+            request,
+            live: &live,
+        };
+        let collected = body.collect(limit).await;
+        if let Some(refusal) = failure.refusal() {
+            return Err(Failed::Revoked(refusal));
+        }
+        match collected {
+            Ok(bytes) => Ok(Response {
+                status: head.status,
+                version: head.version,
+                reason: head.reason,
+                headers: head.fields,
+                body: bytes,
+                trailers: body.trailers(),
+                url: request.target.url.clone(),
+                connection: Connection(live),
+            }),
+            Err(BodyError::TooLarge) => Err(Failed::Finally(RequestError::BodyTooLarge { limit })),
+            Err(BodyError::Broken(fault)) => Err(Failed::Finally(failure.named(fault))),
         }
     }
 
@@ -336,7 +377,7 @@ pub(crate) struct Prepared {
     pub(crate) target: Target,
     method: Method,
     /// None for the client's own fields only.
-    headers: Option<HeaderMap>,
+    headers: Option<Vec<Field>>,
     body: Option<Bytes>,
 }
 
@@ -372,75 +413,91 @@ impl Prepared {
         &self.target.destination.key
     }
 
-    /// The message for one connection of `gate`.
-    pub(crate) fn message(&self, gate: &Gate, http2: bool) -> http::Request<RequestBody> {
-        let mut message = http::Request::new(request_body(self.body.as_ref()));
-        *message.method_mut() = self.method.clone();
-        let destination = &self.target.destination;
-        *message.headers_mut() = match (&self.headers, http2) {
-            (None, true) => gate.fields.clone(),
-            (None, false) => destination.http1_fields(),
-            (Some(headers), true) => headers.clone(),
-            (Some(headers), false) => destination.with_host(headers),
-        };
-        if http2 {
-            *message.version_mut() = Version::HTTP_2;
-            *message.uri_mut() = self.target.absolute();
-        } else {
-            *message.uri_mut() = self.target.origin_form();
+    pub(crate) fn body(&self) -> Option<&Bytes> {
+        self.body.as_ref()
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The header section for HTTP/1.1 (RFC 9112 §3–6).
+    pub(crate) fn http1_message(&self) -> Vec<u8> {
+        let mut message = Vec::with_capacity(512);
+        message.extend_from_slice(self.method.as_str().as_bytes());
+        message.push(b' ');
+        message.extend_from_slice(self.target.origin_form().as_bytes());
+        message.extend_from_slice(b" HTTP/1.1\r\n");
+        self.target
+            .destination
+            .write_fields(self.headers.as_deref(), &mut message);
+        if let Some(length) = self.content_length() {
+            write_line(
+                &mut message,
+                b"content-length",
+                length.to_string().as_bytes(),
+            );
         }
+        message.extend_from_slice(b"\r\n");
         message
+    }
+
+    /// The message for an HTTP/2 connection of `gate`.
+    pub(crate) fn http2_message(&self, gate: &Gate) -> http::Request<RequestBody> {
+        let body = self
+            .body
+            .as_ref()
+            .map_or_else(Full::default, |bytes| Full::new(bytes.clone()));
+        let mut message = http::Request::new(body);
+        *message.method_mut() = self.method.clone();
+        *message.version_mut() = Version::HTTP_2;
+        *message.uri_mut() = self.target.absolute();
+        *message.headers_mut() = match &self.headers {
+            None => gate.http2_fields.clone(),
+            Some(headers) => to_map(headers),
+        };
+        message
+    }
+
+    /// RFC 9110 §8.6: a length of 0 is told where a body is usual.
+    fn content_length(&self) -> Option<usize> {
+        match &self.body {
+            Some(body) => Some(body.len()),
+            None if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => Some(0),
+            None => None,
+        }
     }
 
     /// RFC 9110 §9.2.2.
     fn is_idempotent(&self) -> bool {
         self.method.is_idempotent()
     }
-
-    fn response(self, head: http::response::Parts, body: Bytes, live: Arc<Live>) -> Response {
-        let reason = head.extensions.get::<hyper::ext::ReasonPhrase>();
-        Response {
-            status: head.status,
-            version: head.version,
-            reason: reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes())),
-            headers: head.headers,
-            body,
-            url: self.target.url,
-            connection: Connection(live),
-        }
-    }
 }
 
 /// The fields that every request of a client carries, unless it sets them itself.
-pub(crate) fn client_fields(config: &Config) -> Result<HeaderMap, RequestError> {
-    let mut given = HeaderMap::new();
-    for (name, value) in &config.headers {
-        given.append(name.clone(), value.clone());
-    }
-    let mut defaults = HeaderMap::new();
-    defaults.insert(ACCEPT, ANYTHING);
-    defaults.insert(USER_AGENT, DEFAULT_USER_AGENT);
-    with_defaults(given, &defaults)
+pub(crate) fn client_fields(config: &Config) -> Result<Vec<Field>, RequestError> {
+    let defaults = [
+        Field::of(ACCEPT, ANYTHING),
+        Field::of(USER_AGENT, DEFAULT_USER_AGENT),
+    ];
+    with_defaults(config.headers.clone(), &defaults)
 }
 
 /// `fields` and those of `defaults` whose names it lacks.
-fn with_defaults(mut fields: HeaderMap, defaults: &HeaderMap) -> Result<HeaderMap, RequestError> {
+fn with_defaults(mut fields: Vec<Field>, defaults: &[Field]) -> Result<Vec<Field>, RequestError> {
     check_fields(&fields)?;
-    let own: Vec<HeaderName> = defaults
-        .keys()
-        .filter(|name| !fields.contains_key(*name))
-        .cloned()
-        .collect();
-    for name in own {
-        for value in defaults.get_all(&name) {
-            fields.append(name.clone(), value.clone());
+    let own = fields.len();
+    for default in defaults {
+        let is_set = |field: &Field| field.name() == default.name();
+        if !fields.get(..own).unwrap_or_default().iter().any(is_set) {
+            fields.push(default.clone());
         }
     }
     Ok(fields)
 }
 
 /// Fields that decide where a message ends or to whom it goes are not the caller's to set (RFC 9112 §6, RFC 9113 §8.2.2).
-fn check_fields(headers: &HeaderMap) -> Result<(), RequestError> {
+fn check_fields(headers: &[Field]) -> Result<(), RequestError> {
     const NOT_THE_CALLERS: [&str; 8] = [
         "connection",
         "content-length",
@@ -451,10 +508,10 @@ fn check_fields(headers: &HeaderMap) -> Result<(), RequestError> {
         "transfer-encoding",
         "upgrade",
     ];
-    let is_refused = |name: &&HeaderName| NOT_THE_CALLERS.contains(&name.as_str());
-    match headers.keys().find(is_refused) {
-        Some(name) => Err(RequestError::Argument(
-            format!("the header field {name} is set by the client from the URL, the body and the connection").into(),
+    let is_refused = |field: &&Field| NOT_THE_CALLERS.contains(&field.name().as_str());
+    match headers.iter().find(is_refused) {
+        Some(field) => Err(RequestError::Argument(
+            format!("the header field {} is set by the client from the URL, the body and the connection", field.name()).into(),
         )),
         None => Ok(()),
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
 use pinfetch_pins::{Host, Policy};
 
 use crate::connect::dns::Lookup;
+use crate::exchange::fields::Field;
 
 /// What a client can be told. Fixed for the client's life but for the policy, which [`Client::set_policy`] swaps.
 ///
@@ -36,7 +36,7 @@ pub struct Config {
     /// Where addresses come from.
     pub lookup: Lookup,
     /// Header fields for every request that does not set them itself.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Vec<Field>,
 }
 
 impl Default for Config {

@@ -98,8 +98,8 @@ pub enum RequestError {
     Protocol {
         /// The host.
         host: Host,
-        /// What hyper says.
-        source: Arc<hyper::Error>,
+        /// Which rule: a [`Malformed`](crate::Malformed) over HTTP/1.1, hyper's error over HTTP/2.
+        source: Arc<dyn std::error::Error + Send + Sync>,
         /// Whether it was HTTP/2.
         http2: bool,
     },

@@ -24,4 +24,6 @@ pub use connect::roots::Roots;
 pub use connect::{ConnectionFacts, TlsFacts};
 pub use deadline::Phase;
 pub use error::{Code, RequestError};
+pub use exchange::fields::{Field, FieldError, Fields};
+pub use exchange::http1::Malformed;
 pub use target::parse_authority;

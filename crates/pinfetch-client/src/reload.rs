@@ -61,11 +61,14 @@ pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, Requ
                 refused.push(live.clone());
                 take_out(origin, &live);
             }
+            origin.forget_closed();
             // requests that come later are refused before DNS, as those to an origin not seen before
             origin.refusal = admitted.err();
             if let Some(refusal) = &origin.refusal {
                 let waiters = origin.waiters.drain(..);
                 answers.extend(waiters.map(|waiter| (waiter, refusal.clone())));
+            } else {
+                gate.open_more(key, origin);
             }
         }
         state.policy = policy;

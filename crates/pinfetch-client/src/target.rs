@@ -4,17 +4,17 @@
 //! than all else about a small request, so it is remembered by the text in front of the path: the same text always
 //! means the same origin. Only texts whose path the URL standard would leave as it stands take that way.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::HOST;
+use foldhash::HashMap;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Uri, uri};
+use http::{Uri, uri};
 use pinfetch_pins::Host;
 use url::{Position, Url};
 
 use crate::config::{Config, ConnectionKey, Scheme};
 use crate::error::RequestError;
+use crate::exchange::fields::{Field, write_line};
 
 /// Origins whose reading a client remembers before it begins anew.
 const REMEMBERED: usize = 4096;
@@ -25,9 +25,10 @@ pub(crate) struct Destination {
     pub(crate) key: Arc<ConnectionKey>,
     scheme: uri::Scheme,
     authority: Authority,
-    host_field: HeaderValue,
-    /// The client's own fields after `Host`, ready for HTTP/1.1.
-    http1_fields: HeaderMap,
+    /// `Host` (RFC 9112 §3.2) and the client's own fields, as HTTP/1.1 sends them.
+    http1_fields: Vec<u8>,
+    /// How many bytes of these are `Host`'s line.
+    host_line: usize,
 }
 
 /// A URL that was read.
@@ -50,23 +51,21 @@ impl Target {
     }
 
     /// HTTP/1.1 sends the origin form (RFC 9112 §3.2.1).
-    pub(crate) fn origin_form(&self) -> Uri {
-        Uri::from(self.path.clone())
+    pub(crate) fn origin_form(&self) -> &str {
+        self.path.as_str()
     }
 }
 
 impl Destination {
-    /// The client's own fields for an HTTP/1.1 request.
-    pub(crate) fn http1_fields(&self) -> HeaderMap {
-        self.http1_fields.clone()
-    }
-
-    /// `fields` with `Host` in front (RFC 9112 §3.2).
-    pub(crate) fn with_host(&self, fields: &HeaderMap) -> HeaderMap {
-        let mut all = HeaderMap::with_capacity(fields.len() + 1);
-        all.insert(HOST, self.host_field.clone());
-        all.extend(fields.clone());
-        all
+    /// Writes `Host` and `fields`, or the client's own where the request has none (RFC 9112 §5).
+    pub(crate) fn write_fields(&self, fields: Option<&[Field]>, out: &mut Vec<u8>) {
+        let Some(fields) = fields else {
+            return out.extend_from_slice(&self.http1_fields);
+        };
+        out.extend_from_slice(self.http1_fields.get(..self.host_line).unwrap_or_default());
+        for field in fields {
+            field.write(out);
+        }
     }
 }
 
@@ -79,7 +78,7 @@ impl Destinations {
     pub(crate) fn read(
         &self,
         config: &Config,
-        fields: &HeaderMap,
+        fields: &[Field],
         text: &str,
     ) -> Result<Target, RequestError> {
         let plain = split_plain(text);
@@ -152,7 +151,7 @@ fn split_plain(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Parses as the URL standard does.
-fn read(config: &Config, fields: &HeaderMap, text: &str) -> Result<Target, RequestError> {
+fn read(config: &Config, fields: &[Field], text: &str) -> Result<Target, RequestError> {
     let Parsed {
         url,
         scheme,
@@ -170,18 +169,22 @@ fn read(config: &Config, fields: &HeaderMap, text: &str) -> Result<Target, Reque
         .map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
     let path = PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery])
         .map_err(|error| unsendable(&error))?;
-    let host_field = HeaderValue::try_from(&*authority).map_err(|error| unsendable(&error))?;
-    let mut destination = Destination {
+    let mut http1_fields = Vec::new();
+    write_line(&mut http1_fields, b"host", authority.as_bytes());
+    let host_line = http1_fields.len();
+    for field in fields {
+        field.write(&mut http1_fields);
+    }
+    let destination = Destination {
         key: ConnectionKey::new(config, scheme, host, port),
         scheme: match scheme {
             Scheme::Http => uri::Scheme::HTTP,
             Scheme::Https => uri::Scheme::HTTPS,
         },
         authority: Authority::try_from(authority).map_err(|error| unsendable(&error))?,
-        host_field,
-        http1_fields: HeaderMap::new(),
+        http1_fields,
+        host_line,
     };
-    destination.http1_fields = destination.with_host(fields);
     Ok(Target {
         destination: Arc::new(destination),
         path,
@@ -270,8 +273,7 @@ mod tests {
     use super::*;
 
     fn both(text: &str) -> (Result<Target, RequestError>, Result<Target, RequestError>) {
-        let (config, fields, destinations) =
-            (Config::default(), HeaderMap::new(), Destinations::default());
+        let (config, fields, destinations) = (Config::default(), [], Destinations::default());
         let first = destinations.read(&config, &fields, text);
         let _ = first; // what it remembers is what the second reading uses
         (
@@ -336,7 +338,7 @@ mod tests {
     }
 
     fn parse_url_error(text: &str) -> String {
-        read(&Config::default(), &HeaderMap::new(), text)
+        read(&Config::default(), &[], text)
             .expect_err(text)
             .to_string()
     }

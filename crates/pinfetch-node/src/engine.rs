@@ -1,17 +1,18 @@
 //! The engine's thread: takes submissions, runs requests, writes completions.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use foldhash::HashMap;
+use http::Method;
 use pinfetch_client::{
-    Client, Environment, Lookup, Request, RequestError, Resolve, ResolveError, Resolving, Response,
-    TimeLimit,
+    Client, Environment, Field, Lookup, Request, RequestError, Resolve, ResolveError, Resolving,
+    Response, TimeLimit,
 };
 use pinfetch_pins::{Host, Policy};
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +23,9 @@ use crate::wire::{self, BodyPlace, Malformed, Reader, Write, submission};
 
 /// A time limit that is not the request's own.
 const LIMIT_OF_CLIENT: u32 = u32::MAX;
+
+/// A request body up to this size is copied out of its batch.
+const COPIED_BODY: usize = 4 * 1024;
 
 /// What JavaScript's thread and the engine's thread share.
 pub(crate) struct Core {
@@ -115,7 +119,9 @@ async fn run(
         }
     });
     while let Some(batch) = submissions.recv().await {
-        core.accept(&batch);
+        if !core.accept(&batch) {
+            break;
+        }
     }
     waker.abort();
     core.completions.end();
@@ -166,19 +172,42 @@ impl Core {
         }))
     }
 
-    fn accept(self: &Arc<Self>, batch: &Bytes) {
+    /// Returns false when the engine can go on no longer: a batch whose records have lost their bounds.
+    fn accept(self: &Arc<Self>, batch: &Bytes) -> bool {
         let mut records = Reader::new(batch);
         while !records.is_empty() {
-            let Ok(record) = records.bytes() else { return };
-            // A malformed record concerns the one request that it names; without a name nobody waits for it.
-            if let Err(Malformed) = self.accept_one(batch, record)
-                && let Some(id) = record.get(1..5).and_then(|id| id.try_into().ok())
+            let Ok(record) = records.bytes() else {
+                return false;
+            };
+            // a panic here would end the engine, and with it every request of the process
+            let accepted = catch_unwind(AssertUnwindSafe(|| self.accept_one(batch, record)));
+            let fault = match accepted {
+                Ok(Ok(())) => continue,
+                Ok(Err(Malformed)) => "a submission was malformed",
+                Err(_panic) => "a submission could not be carried out",
+            };
+            // a fault concerns the one request that the record names; nobody waits for the others
+            if let Some((kind, id)) = named(record)
+                && matches!(
+                    kind,
+                    submission::REQUEST
+                        | submission::SET_POLICY
+                        | submission::CLOSE
+                        | submission::PINS
+                )
             {
-                let error = RequestError::Internal("a submission was malformed".into());
-                self.completions
-                    .push(|out| wire::write_error(out, u32::from_le_bytes(id), &error));
+                self.fail(id, &RequestError::Internal(fault.into()));
+            } else if let Some((submission::LOOKUP_REPLY, lookup)) = named(record) {
+                lock(&self.lookups).remove(&lookup); // whoever asked hears that there is no answer
             }
         }
+        true
+    }
+
+    /// Answers `id` with `error`.
+    fn fail(&self, id: u32, error: &RequestError) {
+        self.completions
+            .push(|out| wire::write_error(out, id, error));
     }
 
     fn accept_one(self: &Arc<Self>, batch: &Bytes, record: &[u8]) -> Result<(), Malformed> {
@@ -232,9 +261,7 @@ impl Core {
                 |client| client.send(request),
                 |core, id, response| core.complete(id, &response),
             ),
-            Err(error) => self
-                .completions
-                .push(|out| wire::write_error(out, id, &error)),
+            Err(error) => self.fail(id, &error),
         }
         Ok(())
     }
@@ -252,11 +279,7 @@ impl Core {
     {
         let work = match self.client(handle) {
             Ok(client) => begin(client),
-            Err(error) => {
-                return self
-                    .completions
-                    .push(|out| wire::write_error(out, id, &error));
-            }
+            Err(error) => return self.fail(id, &error),
         };
         let answer = Answer {
             core: self.clone(),
@@ -270,10 +293,7 @@ impl Core {
             if answer.take_out() {
                 match outcome {
                     Ok(value) => complete(&answer.core, answer.id, value),
-                    Err(error) => answer
-                        .core
-                        .completions
-                        .push(|out| wire::write_error(out, answer.id, &error)),
+                    Err(error) => answer.core.fail(answer.id, &error),
                 }
             }
         });
@@ -337,8 +357,7 @@ impl Core {
         };
         for id in ended {
             if self.end_request(id) {
-                self.completions
-                    .push(|out| wire::write_error(out, id, &RequestError::ClientClosed));
+                self.fail(id, &RequestError::ClientClosed);
             }
         }
         let core = self.clone();
@@ -426,26 +445,22 @@ pub(crate) fn read_request<'r>(
     };
     let url = record.str()?;
     let count = record.size()?;
-    let mut headers = HeaderMap::with_capacity(count.min(256)); // of none: nothing is allocated
+    let mut headers = Vec::with_capacity(count.min(256)); // of none: nothing is allocated
     for _ in 0..count {
         let length = record.u16()?.into();
         let name = record.take(length)?;
-        let value = record.bytes()?;
-        let Ok(name) = HeaderName::from_bytes(name) else {
-            let name = String::from_utf8_lossy(name);
-            return Ok(Err(RequestError::Argument(
-                format!("the header name {name:?} is not a token").into(),
-            )));
-        };
-        let Ok(value) = HeaderValue::from_bytes(value) else {
-            return Ok(Err(RequestError::Argument(
-                format!("the value of the header {name} has a character that no field may hold")
-                    .into(),
-            )));
-        };
-        headers.append(name, value);
+        match Field::new(name, record.bytes()?) {
+            Ok(field) => headers.push(field),
+            Err(error) => return Ok(Err(RequestError::Argument(error.to_string().into()))),
+        }
     }
-    let body = record.opt(Reader::bytes)?.map(|body| batch.slice_ref(body));
+    let body = record.opt(Reader::bytes)?.map(|body| {
+        if body.len() <= COPIED_BODY {
+            Bytes::copy_from_slice(body) // a small body that waits must not keep its whole batch
+        } else {
+            batch.slice_ref(body)
+        }
+    });
     Ok(Ok(Request {
         method,
         url,
@@ -453,6 +468,12 @@ pub(crate) fn read_request<'r>(
         body,
         timeout,
     }))
+}
+
+/// The kind of a record, and whom it names.
+fn named(record: &[u8]) -> Option<(u8, u32)> {
+    let id = record.get(1..5)?.try_into().ok()?;
+    Some((*record.first()?, u32::from_le_bytes(id)))
 }
 
 fn address_of(text: &str) -> Result<IpAddr, ResolveError> {
@@ -479,9 +500,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         if self.take_out() {
             let error = RequestError::Internal("a request's task ended early".into());
-            self.core
-                .completions
-                .push(|out| wire::write_error(out, self.id, &error));
+            self.core.fail(self.id, &error);
         }
     }
 }

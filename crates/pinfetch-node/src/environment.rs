@@ -6,9 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
 use pinfetch_client::{
-    Client, Code, Config, Lookup, MinVersion, RequestError, Trust, TrustAnchors, Unpinned,
+    Client, Code, Config, Field, Lookup, MinVersion, RequestError, Trust, TrustAnchors, Unpinned,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -163,17 +162,9 @@ fn read_answers(
     Ok(map)
 }
 
-fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), RequestError> {
-    let bad = |what: &str| {
-        failed(
-            Code::PolicyInvalidOption,
-            format!("headers: the {what} of {name:?} cannot be sent"),
-        )
-    };
-    Ok((
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("name"))?,
-        HeaderValue::from_bytes(value).map_err(|_| bad("value"))?,
-    ))
+fn header(name: &str, value: &[u8]) -> Result<Field, RequestError> {
+    Field::new(name.as_bytes(), value)
+        .map_err(|error| failed(Code::PolicyInvalidOption, format!("headers: {error}")))
 }
 
 pub(crate) fn verify_chain(request: &[u8]) -> Vec<u8> {

@@ -32,13 +32,13 @@ struct State {
 }
 
 impl Completions {
-    /// Appends the record that `write` writes.
+    /// Appends the record that `write` writes. One that panics leaves no part of it.
     pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
         if state.ended {
             return;
         }
-        write(&mut state.current);
+        append(&mut state.current, write);
         self.wrote(state);
     }
 
@@ -46,7 +46,7 @@ impl Completions {
     pub(crate) fn push_quietly(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
         if !state.ended {
-            write(&mut state.current);
+            append(&mut state.current, write);
         }
     }
 
@@ -59,7 +59,7 @@ impl Completions {
         let token = state.next_token;
         state.next_token = token.wrapping_add(1);
         state.bodies.insert(token, body);
-        write(&mut state.current, token);
+        append(&mut state.current, |out| write(out, token));
         self.wrote(state);
     }
 
@@ -116,6 +116,23 @@ impl Completions {
     }
 }
 
+/// Half a record would cost its reader all that follow.
+fn append(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    struct Whole<'q> {
+        out: &'q mut Vec<u8>,
+        length: usize,
+    }
+    impl Drop for Whole<'_> {
+        fn drop(&mut self) {
+            self.out.truncate(self.length);
+        }
+    }
+    let length = out.len();
+    let mut record = Whole { out, length };
+    write(record.out);
+    record.length = record.out.len();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +150,21 @@ mod tests {
         }
         assert_eq!(queue.take(), Some(vec![9]));
         assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn a_writer_that_panics_leaves_no_part_of_its_record() {
+        let queue = Completions::default();
+        queue.push(|out| out.push(1));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            queue.push(|out| {
+                out.extend([2, 3]);
+                panic!("in the middle of a record");
+            });
+        }));
+        assert!(panicked.is_err());
+        queue.push(|out| out.push(4));
+        assert_eq!(queue.take(), Some(vec![1, 4]));
     }
 
     #[test]

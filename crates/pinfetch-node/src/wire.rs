@@ -292,11 +292,14 @@ pub(crate) fn write_response(out: &mut Vec<u8>, id: u32, response: &Response, pl
         }
         out.size(response.headers.len());
         out.nested(|out| {
-            for (name, value) in &response.headers {
-                let name = name.as_str().as_bytes();
-                out.u16(u16::try_from(name.len()).unwrap_or(u16::MAX)); // http bounds a name to 64 KiB
+            for (name, value) in response.headers.iter() {
+                out.u16(u16::try_from(name.len()).unwrap_or(u16::MAX)); // a header section is bounded; a name is its part
+                let from = out.len();
                 out.extend_from_slice(name);
-                out.bytes(value.as_bytes());
+                if let Some(name) = out.get_mut(from..) {
+                    name.make_ascii_lowercase();
+                }
+                out.bytes(value);
             }
         });
         match place {
@@ -685,10 +688,11 @@ mod tests {
             let fields: Vec<(String, String)> = request
                 .headers
                 .iter()
-                .map(|(name, value)| {
+                .map(|field| {
+                    let value = field.value().as_bytes();
                     (
-                        name.to_string(),
-                        value.as_bytes().iter().copied().map(char::from).collect(),
+                        field.name().to_string(),
+                        value.iter().copied().map(char::from).collect(),
                     )
                 })
                 .collect();

@@ -9,9 +9,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::task::AtomicWaker;
 use pinfetch_pins::{Pin, VerifiedPath, VerifyError};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
@@ -81,7 +83,10 @@ pub(crate) struct Live {
     ended: AtomicBool,
     closed: AtomicBool,
     closing: Notify,
+    /// Who moves the bytes of an HTTP/2 connection.
     driver: OnceLock<AbortHandle>,
+    /// Who waits for the socket: woken to find the connection ended.
+    waiting: AtomicWaker,
     /// Requests under way.
     pub(crate) active: AtomicUsize,
     /// When the last request ended, in milliseconds of the client's clock.
@@ -121,6 +126,7 @@ impl Live {
             closed: AtomicBool::new(false),
             closing: Notify::new(),
             driver: OnceLock::new(),
+            waiting: AtomicWaker::new(),
             active: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
             announced: AtomicBool::new(false),
@@ -176,6 +182,17 @@ impl Live {
         if let Some(driver) = self.driver.get() {
             driver.abort();
         }
+        self.waiting.wake();
+    }
+
+    /// Whether the connection was revoked or ended: nothing more is sent or read on it.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Has `waker` woken when the connection is ended.
+    pub(crate) fn wake_when_ended(&self, waker: &Waker) {
+        self.waiting.register(waker);
     }
 
     /// Who moves the connection's bytes; set once, right after it was made.

@@ -41,7 +41,17 @@ impl Revocable {
                 "the policy in force refuses this connection",
             ));
         }
+        if self.live.is_ended() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         Ok(())
+    }
+
+    /// Who waits here is woken when the connection ends, and must not miss that it just has.
+    fn waits(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.live.wake_when_ended(cx.waker());
+        self.check()?;
+        Poll::Pending
     }
 }
 
@@ -52,9 +62,13 @@ impl AsyncRead for Revocable {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
-        match &mut self.transport {
+        let read = match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        };
+        match read {
+            Poll::Ready(_) => read,
+            Poll::Pending => self.waits(cx),
         }
     }
 }

@@ -1,68 +1,122 @@
-//! A response's body, read whole within its limit.
+//! A response's body: a piece at a time, or whole within its limit.
 
 use bytes::Bytes;
-use http_body::Body;
 use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
 
-use super::ResponseBody;
+use super::fields::Fields;
+use super::{Fault, http1};
+use crate::gate::Http2Lease;
 
 /// How much is reserved on the word of a Content-Length alone: a server may promise what it never sends.
 const TRUSTED_RESERVE: u64 = 1 << 20;
 
+/// The body of a response that has begun. Dropped before its end, it gives the connection or stream up.
+pub(crate) enum Body {
+    Http1(http1::Body),
+    Http2(Http2Body),
+}
+
+pub(crate) struct Http2Body {
+    incoming: Incoming,
+    trailers: Option<Fields>,
+    /// Counts the stream as under way.
+    _lease: Http2Lease,
+}
+
 pub(crate) enum BodyError {
     TooLarge,
-    Broken(hyper::Error),
+    Broken(Fault),
 }
 
-/// The whole body, of at most `limit` bytes.
-pub(crate) async fn collect(mut body: ResponseBody, limit: u64) -> Result<Bytes, BodyError> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
+impl Body {
+    pub(crate) fn http2(incoming: Incoming, lease: Http2Lease) -> Self {
+        Self::Http2(Http2Body {
+            incoming,
+            trailers: None,
+            _lease: lease,
+        })
     }
-    let promised = body.size_hint().lower();
-    if promised > limit {
-        return Err(BodyError::TooLarge);
+
+    /// How many bytes are still to come, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Http1(body) => body.left(),
+            Self::Http2(body) if body.incoming.is_end_stream() => Some(0),
+            Self::Http2(body) => body.incoming.size_hint().exact(),
+        }
     }
-    let Some(first) = data(&mut body).await? else {
-        return Ok(Bytes::new());
-    };
-    if first.len() as u64 > limit {
-        return Err(BodyError::TooLarge);
+
+    /// Reads on; none at the body's end, and never nothing.
+    pub(crate) async fn data(&mut self) -> Result<Option<Bytes>, Fault> {
+        match self {
+            Self::Http1(body) => body.data().await,
+            Self::Http2(body) => {
+                while let Some(frame) = body.incoming.frame().await {
+                    match frame.map_err(Fault::Hyper)?.into_data() {
+                        Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                        Ok(_nothing) => {}
+                        Err(frame) => {
+                            body.trailers = frame.into_trailers().ok().map(Fields::from);
+                        }
+                    }
+                }
+                Ok(None)
+            }
+        }
     }
-    let Some(second) = data(&mut body).await? else {
-        return Ok(first);
-    }; // one frame: no copy
-    let mut whole = Vec::with_capacity(reserve(promised, first.len() + second.len()));
-    whole.extend_from_slice(&first);
-    let mut next = Some(second);
-    while let Some(bytes) = next {
-        if (whole.len() + bytes.len()) as u64 > limit {
+
+    /// The trailer section (RFC 9110 §6.5), once the body has ended.
+    pub(crate) fn trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::Http1(body) => body.trailers(),
+            Self::Http2(body) => body.trailers.take(),
+        }
+    }
+
+    /// The whole body, of at most `limit` bytes.
+    pub(crate) async fn collect(&mut self, limit: u64) -> Result<Bytes, BodyError> {
+        let left = self.left();
+        if left.is_some_and(|left| left > limit) {
             return Err(BodyError::TooLarge);
         }
-        if whole.len() as u64 >= TRUSTED_RESERVE && whole.capacity() < whole.len() + bytes.len() {
-            // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
-            let rest = promised.saturating_sub(whole.len() as u64);
-            whole.reserve_exact(
-                usize::try_from(rest)
-                    .unwrap_or(0)
-                    .max(bytes.len())
-                    .max(whole.len().min(1 << 26)),
-            );
+        if let (Self::Http1(body), Some(left)) = (&mut *self, left) {
+            return body.whole(left).await.map_err(BodyError::Broken);
         }
-        whole.extend_from_slice(&bytes);
-        next = data(&mut body).await?;
+        let Some(first) = self.next(0, limit).await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next(first.len(), limit).await? else {
+            return Ok(first); // one piece: no copy
+        };
+        let promised = left.unwrap_or(0);
+        let mut whole = Vec::with_capacity(reserve(promised, first.len() + second.len()));
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        while let Some(bytes) = self.next(whole.len(), limit).await? {
+            if whole.len() as u64 >= TRUSTED_RESERVE && whole.capacity() < whole.len() + bytes.len()
+            {
+                // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
+                let rest = promised.saturating_sub(whole.len() as u64);
+                whole.reserve_exact(
+                    usize::try_from(rest)
+                        .unwrap_or(0)
+                        .max(bytes.len())
+                        .max(whole.len().min(1 << 26)),
+                );
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.into())
     }
-    Ok(whole.into())
-}
 
-async fn data(body: &mut ResponseBody) -> Result<Option<Bytes>, BodyError> {
-    while let Some(frame) = body.frame().await {
-        match frame.map_err(BodyError::Broken)?.into_data() {
-            Ok(data) if !data.is_empty() => return Ok(Some(data)),
-            Ok(_) | Err(_) => {} // trailers, or nothing
+    async fn next(&mut self, received: usize, limit: u64) -> Result<Option<Bytes>, BodyError> {
+        let data = self.data().await.map_err(BodyError::Broken)?;
+        match &data {
+            Some(data) if (received + data.len()) as u64 > limit => Err(BodyError::TooLarge),
+            _ => Ok(data),
         }
     }
-    Ok(None)
 }
 
 fn reserve(promised: u64, received: usize) -> usize {

@@ -1,152 +1,164 @@
 //! One request on one connection: head, body, and what became of it when it failed.
 
 pub(crate) mod body;
+pub(crate) mod fields;
+pub(crate) mod http1;
 
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use http_body_util::Full;
-use hyper::body::Incoming;
+use bytes::Bytes;
+use http::{StatusCode, Version};
 
+use self::body::Body;
+use self::fields::Fields;
+use self::http1::Malformed;
 use crate::client::Prepared;
 use crate::connect::Live;
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
-use crate::gate::{Gate, Lease, RequestBody};
+use crate::gate::{Gate, Http2Lease, Lease};
 
-/// What became of an exchange.
-pub(crate) enum Outcome {
-    /// The whole response.
-    Whole(http::response::Parts, bytes::Bytes, Arc<Live>),
+/// What a response says before its body.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) version: Version,
+    /// The reason phrase, where it is not the standard one.
+    pub(crate) reason: Option<Bytes>,
+    pub(crate) fields: Fields,
+}
+
+/// What can go wrong on a connection.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The peer ended it where more was due.
+    Ended,
+    Io(io::Error),
+    /// The peer broke the rules of HTTP/1.1.
+    Malformed(Malformed),
+    /// What hyper says of HTTP/2.
+    Hyper(hyper::Error),
+}
+
+/// Why an exchange gave no whole response.
+pub(crate) enum Failed {
     /// Nothing that the server may have acted on was sent: any request may be sent again.
     Unsent(RequestError),
     /// The connection ended before a response began, as one does that the server has just closed.
     Stale(RequestError),
     /// The policy in force refuses the connection since the request was sent.
     Revoked(RequestError),
-    /// Final.
-    Failed(RequestError),
+    /// Whatever is tried.
+    Finally(RequestError),
 }
 
-/// Sends `request` on `lease`'s connection and reads the whole response.
+/// A response that has begun.
+pub(crate) struct Answer {
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+    pub(crate) live: Arc<Live>,
+}
+
+/// Sends `request` on `lease`'s connection and reads the response's header section.
 pub(crate) async fn exchange(
-    mut lease: Lease,
+    lease: Lease,
     gate: &Gate,
     request: &Prepared,
     progress: &Progress,
-) -> Outcome {
-    let limit = gate.config.max_response_bytes;
+) -> Result<Answer, Failed> {
     progress.enter(Phase::Headers);
     let live = lease.live().clone();
-    let reused = lease.is_reused();
-    let http2 = live.facts.http2;
-    let response = match lease.send(request.message(gate, http2)).await {
-        Ok(response) => response,
-        Err(mut error) => {
-            let unsent = error.take_message().is_some();
-            let failure = Failure {
-                request,
-                live: &live,
-            };
-            return failure.before_response(error.into_error(), unsent, reused);
+    let failure = Failure {
+        request,
+        live: &live,
+    };
+    let (head, body) = match lease {
+        Lease::Http1(lease) => {
+            let is_reused = lease.is_reused();
+            let message = request.http1_message();
+            let content = request.body().map_or(&[][..], |body| body);
+            match http1::exchange(lease, &message, content, request.is_head()).await {
+                Ok((head, body)) => (head, Body::Http1(body)),
+                Err(error) => {
+                    return Err(failure.before_response(error.fault, error.is_unsent, is_reused));
+                }
+            }
         }
+        Lease::Http2(lease) => match http2(lease, gate, request).await {
+            Ok(answer) => answer,
+            Err((fault, is_unsent)) => {
+                return Err(failure.before_response(fault, is_unsent, true));
+            }
+        },
     };
     progress.enter(Phase::Body);
-    let (head, body) = response.into_parts();
-    match body::collect(body, limit).await {
-        Ok(bytes) => {
-            if live.is_revoked() {
-                return Failure {
-                    request,
-                    live: &live,
-                }
-                .revoked();
-            }
-            lease.give_back();
-            Outcome::Whole(head, bytes, live)
-        }
-        Err(body::BodyError::TooLarge) => Outcome::Failed(RequestError::BodyTooLarge { limit }),
-        Err(body::BodyError::Broken(error)) => Failure {
-            request,
-            live: &live,
-        }
-        .within_response(error),
-    }
+    Ok(Answer { head, body, live })
 }
 
-struct Failure<'a> {
-    request: &'a Prepared,
-    live: &'a Live,
+async fn http2(
+    mut lease: Http2Lease,
+    gate: &Gate,
+    request: &Prepared,
+) -> Result<(Head, Body), (Fault, bool)> {
+    let response = match lease.send(request.http2_message(gate)).await {
+        Ok(response) => response,
+        Err(mut error) => {
+            let is_unsent = error.take_message().is_some();
+            let error = error.into_error();
+            // hyper drops a request with its dispatcher only while the stream waits to be opened
+            let is_unopened = error.is_user();
+            let is_unsent = is_unsent || is_unopened || refused_by_peer(&error);
+            return Err((Fault::Hyper(error), is_unsent));
+        }
+    };
+    let (head, incoming) = response.into_parts();
+    let head = Head {
+        status: head.status,
+        version: head.version,
+        reason: None, // RFC 9113 §8.3.1: there is none
+        fields: head.headers.into(),
+    };
+    Ok((head, Body::http2(incoming, lease)))
+}
+
+/// Names what went wrong for whoever sent the request.
+pub(crate) struct Failure<'a> {
+    pub(crate) request: &'a Prepared,
+    pub(crate) live: &'a Live,
 }
 
 impl Failure<'_> {
-    fn before_response(&self, error: hyper::Error, unsent: bool, reused: bool) -> Outcome {
-        // over HTTP/2 hyper drops a request with its dispatcher only while the stream waits to be opened
-        let unopened = self.live.facts.http2 && error.is_user();
-        if unsent || unopened || refused_by_peer(&error) {
-            return Outcome::Unsent(self.named(error));
+    fn before_response(&self, fault: Fault, is_unsent: bool, is_reused: bool) -> Failed {
+        if is_unsent {
+            return Failed::Unsent(self.named(fault));
         }
-        if self.live.is_revoked() {
-            return self.revoked();
+        if let Some(refusal) = self.refusal() {
+            return Failed::Revoked(refusal);
         }
-        let stale = reused && Self::is_disconnect(&error);
-        let named = self.named(error);
-        if stale {
-            Outcome::Stale(named)
+        let is_stale = is_reused && matches!(classify(&fault), Kind::Disconnect);
+        let named = self.named(fault);
+        if is_stale {
+            Failed::Stale(named)
         } else {
-            Outcome::Failed(named)
+            Failed::Finally(named)
         }
     }
 
-    fn within_response(&self, error: hyper::Error) -> Outcome {
-        if self.live.is_revoked() {
-            self.revoked()
-        } else {
-            Outcome::Failed(self.named(error))
-        }
+    /// Why the policy in force refuses the connection, if it does.
+    pub(crate) fn refusal(&self) -> Option<RequestError> {
+        self.live.is_revoked().then(|| {
+            let refusal = self.live.refusal();
+            refusal.unwrap_or_else(|| RequestError::Internal("revoked without a refusal".into()))
+        })
     }
 
-    fn revoked(&self) -> Outcome {
-        let refusal = self.live.refusal();
-        Outcome::Revoked(
-            refusal.unwrap_or_else(|| RequestError::Internal("revoked without a refusal".into())),
-        )
-    }
-
-    fn is_disconnect(error: &hyper::Error) -> bool {
-        matches!(Self::classify(error), Kind::Disconnect)
-    }
-
-    fn classify(error: &hyper::Error) -> Kind {
-        if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-            return Kind::Disconnect;
-        }
-        // h2 keeps what the socket said to itself
-        let in_http2 = || cause::<h2::Error>(error).and_then(h2::Error::get_io);
-        let Some(io) = cause::<io::Error>(error).or_else(in_http2) else {
-            return Kind::Protocol;
-        };
-        match io.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::NotConnected => Kind::Disconnect,
-            kind => match io
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            {
-                Some(tls) => Kind::Tls(tls.clone()),
-                None => Kind::Io(io::Error::new(kind, io.to_string())),
-            },
-        }
-    }
-
-    fn named(&self, error: hyper::Error) -> RequestError {
+    pub(crate) fn named(&self, fault: Fault) -> RequestError {
         let host = self.request.key().host.clone();
         let remote = self.live.facts.remote;
-        match Self::classify(&error) {
+        let http2 = self.live.facts.http2;
+        match classify(&fault) {
             Kind::Disconnect => RequestError::Closed {
                 host,
                 remote: Some(remote),
@@ -163,8 +175,13 @@ impl Failure<'_> {
             },
             Kind::Protocol => RequestError::Protocol {
                 host,
-                http2: self.live.facts.http2,
-                source: Arc::new(error),
+                http2,
+                source: match fault {
+                    Fault::Malformed(source) => Arc::new(source),
+                    Fault::Hyper(source) => Arc::new(source),
+                    Fault::Io(source) => Arc::new(source),
+                    Fault::Ended => Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                },
             },
         }
     }
@@ -175,6 +192,39 @@ enum Kind {
     Io(io::Error),
     Tls(rustls::Error),
     Protocol,
+}
+
+fn classify(fault: &Fault) -> Kind {
+    let io = match fault {
+        Fault::Ended => return Kind::Disconnect,
+        Fault::Malformed(_) => return Kind::Protocol,
+        Fault::Io(error) => error,
+        Fault::Hyper(error) => {
+            if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+                return Kind::Disconnect;
+            }
+            // h2 keeps what the socket said to itself
+            let in_http2 = || cause::<h2::Error>(error).and_then(h2::Error::get_io);
+            match cause::<io::Error>(error).or_else(in_http2) {
+                Some(io) => io,
+                None => return Kind::Protocol,
+            }
+        }
+    };
+    match io.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected => Kind::Disconnect,
+        kind => match io
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            Some(tls) => Kind::Tls(tls.clone()),
+            None => Kind::Io(io::Error::new(kind, io.to_string())),
+        },
+    }
 }
 
 /// Whether an HTTP/2 server says that it has not acted on the request (RFC 9113 §6.8 `GOAWAY`, §8.7 `REFUSED_STREAM`).
@@ -197,11 +247,3 @@ fn cause<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
     }
     None
 }
-
-/// The body of a request; empty when there is none.
-pub(crate) fn request_body(body: Option<&bytes::Bytes>) -> RequestBody {
-    body.map_or_else(Full::default, |bytes| Full::new(bytes.clone()))
-}
-
-/// hyper's body of a response.
-pub(crate) type ResponseBody = Incoming;

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::oneshot;
 
-use super::lease::{Http1, Http2};
+use super::lease::Http2;
 use super::{Gate, Protocol, RequestBody, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
@@ -16,6 +16,7 @@ use crate::connect::tls::{OriginTls, Verdict};
 use crate::connect::{Connected, ConnectionFacts, Live, connect};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
+use crate::exchange::http1::Http1;
 use crate::reload;
 
 /// How often a handshake is begun again because a swap changed its host's pins meanwhile.
@@ -127,27 +128,28 @@ impl Attempt {
             origin.live.push(live.clone());
             live
         };
-        let stream = TokioIo::new(Revocable::new(transport, live.clone()));
+        let stream = Revocable::new(transport, live.clone());
+        if !http2 {
+            return self.join(live.clone(), Ready::Http1(Http1::new(stream, live)));
+        }
+        let stream = TokioIo::new(stream);
         let driver = Driver {
             gate: Arc::downgrade(&self.gate),
             key: self.key.clone(),
             live: live.clone(),
         };
         let (ready, begun) = oneshot::channel();
-        let task = tokio::spawn(drive(stream, http2, driver, ready));
+        let task = tokio::spawn(drive(stream, driver, ready));
         live.driven_by(task.abort_handle());
         let limit = self.limit();
         let host = self.key.host.clone();
         let error = match tokio::time::timeout(limit, begun).await {
-            Ok(Ok(Ok(sender))) => return self.join(live, sender),
-            Ok(Ok(Err(source))) => {
-                let source = Arc::new(source);
-                RequestError::Protocol {
-                    host,
-                    source,
-                    http2,
-                }
-            }
+            Ok(Ok(Ok(sender))) => return self.join(live, Ready::Http2(sender)),
+            Ok(Ok(Err(source))) => RequestError::Protocol {
+                host,
+                source: Arc::new(source),
+                http2,
+            },
             // the driver was ended before HTTP began
             Ok(Err(_)) => RequestError::Closed {
                 host,
@@ -168,32 +170,26 @@ impl Attempt {
     }
 
     /// The connection speaks HTTP: those who wait get it.
-    fn join(&mut self, live: Arc<Live>, sender: Sender) {
+    fn join(&mut self, live: Arc<Live>, ready: Ready) {
         self.settled = true;
         let mut state = self.gate.lock();
         let Some(origin) = state.origins.get_mut(&self.key) else {
             return;
         };
         origin.attempts -= 1;
-        if live.is_revoked() {
+        if live.is_ended() {
+            drop(ready);
+            origin.forget_closed();
             self.gate.open_more(&self.key, origin);
             return;
         }
-        match sender {
-            Sender::Http1(sender) => {
+        match ready {
+            Ready::Http1(connection) => {
                 origin.protocol = Some(Protocol::Http1);
-                self.gate.hand_out(
-                    &self.key,
-                    origin,
-                    Http1 {
-                        sender,
-                        live,
-                        used: false,
-                    },
-                );
+                self.gate.hand_out(&self.key, origin, connection);
                 self.gate.open_more(&self.key, origin);
             }
-            Sender::Http2(sender) => {
+            Ready::Http2(sender) => {
                 origin.protocol = Some(Protocol::Http2);
                 live.idle_since.store(self.gate.now(), Ordering::Relaxed);
                 let connection = Http2 { sender, live };
@@ -266,50 +262,35 @@ impl Attempt {
     }
 }
 
-enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+/// A connection that speaks HTTP.
+enum Ready {
+    Http1(Http1),
     Http2(http2::SendRequest<RequestBody>),
 }
 
-/// Begins HTTP on `stream` and moves its bytes until the connection ends. Its errors reach the requests they concern.
+/// Begins HTTP/2 on `stream` and moves its bytes until the connection ends. Its errors reach the requests they concern.
 async fn drive(
     stream: TokioIo<Revocable>,
-    http2: bool,
     driver: Driver,
-    ready: oneshot::Sender<hyper::Result<Sender>>,
+    ready: oneshot::Sender<hyper::Result<http2::SendRequest<RequestBody>>>,
 ) {
     let _driver = driver; // declared first, so dropped last: the socket is closed by then
-    if http2 {
-        let begun = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .handshake(stream)
-            .await;
-        if let Some(connection) = hand_over(begun, ready, Sender::Http2) {
+    let begun = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .handshake(stream)
+        .await;
+    // an attempt that has given up drops the sender, which ends the connection
+    match begun {
+        Ok((sender, connection)) => {
+            let _ = ready.send(Ok(sender));
             let _ = connection.await;
         }
-    } else {
-        let begun = http1::Builder::new().handshake(stream).await;
-        if let Some(connection) = hand_over(begun, ready, Sender::Http1) {
-            let _ = connection.await;
+        Err(error) => {
+            let _ = ready.send(Err(error));
         }
     }
-}
-
-/// Tells the attempt how HTTP began; the connection is left to drive.
-fn hand_over<S, C>(
-    begun: hyper::Result<(S, C)>,
-    ready: oneshot::Sender<hyper::Result<Sender>>,
-    sender_of: impl FnOnce(S) -> Sender,
-) -> Option<C> {
-    let (told, connection) = match begun {
-        Ok((sender, connection)) => (Ok(sender_of(sender)), Some(connection)),
-        Err(error) => (Err(error), None),
-    };
-    // an attempt that has given up drops the sender, which ends the connection
-    let _ = ready.send(told);
-    connection
 }
 
 /// Takes a connection out of the books when its driver ends, however it ends.

@@ -3,18 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http2};
 
 use super::{Gate, RequestBody};
 use crate::config::ConnectionKey;
 use crate::connect::Live;
-
-/// An HTTP/1.1 connection that no request uses.
-pub(crate) struct Http1 {
-    pub(super) sender: http1::SendRequest<RequestBody>,
-    pub(crate) live: Arc<Live>,
-    pub(super) used: bool,
-}
+use crate::exchange::http1::Http1;
 
 /// An HTTP/2 connection, shared.
 #[derive(Clone)]
@@ -23,17 +17,19 @@ pub(crate) struct Http2 {
     pub(crate) live: Arc<Live>,
 }
 
-/// The right to send one request. Dropped unused or after [`Lease::give_back`], the connection goes to the next.
+/// The right to send one request.
 pub(crate) enum Lease {
     Http1(Http1Lease),
     Http2(Http2Lease),
 }
 
+/// Dropped before its connection has begun an exchange or after [`give_back`](Self::give_back), the connection goes to
+/// the next; dropped in the middle of one, it is closed.
 pub(crate) struct Http1Lease {
-    pub(super) connection: Option<Http1>,
-    pub(super) gate: Arc<Gate>,
-    pub(super) key: Arc<ConnectionKey>,
-    pub(super) pristine: bool,
+    connection: Option<Http1>,
+    gate: Arc<Gate>,
+    key: Arc<ConnectionKey>,
+    is_pristine: bool,
 }
 
 pub(crate) struct Http2Lease {
@@ -48,78 +44,74 @@ impl Lease {
             Self::Http2(lease) => &lease.connection.live,
         }
     }
-
-    /// Whether a request was sent on this connection before: only then can it have gone stale unnoticed.
-    pub(crate) fn is_reused(&self) -> bool {
-        match self {
-            Self::Http1(lease) => lease.connection().used,
-            Self::Http2(_) => true, // shared: another request may always have been first
-        }
-    }
-
-    /// Sends `request`; the error holds it again if no byte of it left.
-    pub(crate) async fn send(
-        &mut self,
-        request: http::Request<RequestBody>,
-    ) -> Result<
-        http::Response<hyper::body::Incoming>,
-        hyper::client::conn::TrySendError<http::Request<RequestBody>>,
-    > {
-        match self {
-            Self::Http1(lease) => {
-                lease.pristine = false;
-                lease
-                    .connection_mut()
-                    .sender
-                    .try_send_request(request)
-                    .await
-            }
-            Self::Http2(lease) => lease.connection.sender.try_send_request(request).await,
-        }
-    }
-
-    /// The exchange is over and the connection fit for another: it goes to the next request as soon as hyper agrees.
-    pub(crate) fn give_back(self) {
-        if let Self::Http1(mut lease) = self
-            && let Some(mut connection) = lease.connection.take()
-        {
-            connection.used = true;
-            if connection.sender.is_ready() {
-                lease.gate.free(&lease.key, connection);
-            } else {
-                let (gate, key) = (lease.gate.clone(), lease.key.clone());
-                tokio::spawn(async move {
-                    if connection.sender.ready().await.is_ok() {
-                        gate.free(&key, connection);
-                    }
-                });
-            }
-        }
-    }
 }
 
 impl Http1Lease {
+    pub(super) fn new(connection: Http1, gate: Arc<Gate>, key: Arc<ConnectionKey>) -> Self {
+        Self {
+            connection: Some(connection),
+            gate,
+            key,
+            is_pristine: true,
+        }
+    }
+
+    /// Whether a request was sent on this connection before: only then can it have gone stale unnoticed.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.connection().is_used
+    }
+
+    /// The connection, for an exchange that begins or goes on.
+    pub(crate) fn connection_mut(&mut self) -> &mut Http1 {
+        self.is_pristine = false;
+        self.connection
+            .as_mut()
+            .expect("taken only by what ends the lease")
+    }
+
+    /// The exchange is over and the connection fit for another: it goes to the next request.
+    pub(crate) fn give_back(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.is_used = true;
+            self.gate.free(&self.key, connection);
+        }
+    }
+
+    /// Takes the connection back from one who did not want it.
+    pub(super) fn into_connection(mut self) -> Option<Http1> {
+        self.connection.take()
+    }
+
     fn connection(&self) -> &Http1 {
         self.connection
             .as_ref()
-            .expect("taken only by give_back and drop, which end the lease")
-    }
-
-    fn connection_mut(&mut self) -> &mut Http1 {
-        self.connection
-            .as_mut()
-            .expect("taken only by give_back and drop, which end the lease")
+            .expect("taken only by what ends the lease")
     }
 }
 
 impl Drop for Http1Lease {
     fn drop(&mut self) {
-        // a connection in the middle of an exchange is of no use to anybody: dropping its sender ends it
-        if let Some(connection) = self.connection.take()
-            && self.pristine
-        {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if self.is_pristine {
             self.gate.free(&self.key, connection);
+        } else {
+            // in the middle of an exchange it is of no use to anybody
+            drop(connection);
+            self.gate.lost(&self.key);
         }
+    }
+}
+
+impl Http2Lease {
+    /// Sends `request`; the error holds it again if no byte of it left.
+    pub(crate) async fn send(
+        &mut self,
+        request: http::Request<RequestBody>,
+    ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<http::Request<RequestBody>>>
+    {
+        self.connection.sender.try_send_request(request).await
     }
 }
 

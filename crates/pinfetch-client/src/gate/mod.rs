@@ -9,26 +9,29 @@
 mod attempt;
 mod lease;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use foldhash::{HashMap, HashMapExt};
 use http::HeaderMap;
 use http_body_util::Full;
 use pinfetch_pins::{Pin, Policy, VerifiedPath};
 use tokio::sync::{Notify, oneshot};
 
-pub(crate) use self::lease::Lease;
+pub(crate) use self::lease::{Http1Lease, Http2Lease, Lease};
 
 use self::attempt::Attempt;
-use self::lease::{Http1, Http1Lease, Http2, Http2Lease};
+use self::lease::Http2;
 use crate::config::{Config, ConnectionKey, Scheme, Unpinned};
 use crate::connect::Live;
 use crate::connect::tls::{OriginTls, Requirement, Verification};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
+use crate::exchange::fields::{Field, to_map};
+use crate::exchange::http1::Http1;
 use crate::target::Destinations;
 
 /// Origins without connections that a client remembers (their sessions and protocol) before it forgets them.
@@ -42,7 +45,9 @@ pub(crate) type RequestBody = Full<Bytes>;
 pub(crate) struct Gate {
     pub(crate) config: Config,
     /// The fields that every request carries.
-    pub(crate) fields: HeaderMap,
+    pub(crate) fields: Vec<Field>,
+    /// The same for HTTP/2.
+    pub(crate) http2_fields: HeaderMap,
     pub(crate) destinations: Destinations,
     verification: Verification,
     state: Mutex<State>,
@@ -106,7 +111,7 @@ impl Drop for InFlight {
 impl Gate {
     pub(crate) fn new(
         mut config: Config,
-        fields: HeaderMap,
+        fields: Vec<Field>,
         verification: Verification,
         on_gone: Arc<dyn Fn(u32) + Send + Sync>,
         next_connection: Arc<AtomicU32>,
@@ -114,6 +119,7 @@ impl Gate {
         let policy = Arc::new(std::mem::take(&mut config.policy));
         Arc::new(Self {
             config,
+            http2_fields: to_map(&fields),
             fields,
             destinations: Destinations::default(),
             verification,
@@ -264,22 +270,19 @@ impl Gate {
             }
             origin.http2 = None;
         }
-        while let Some(connection) = origin.idle.pop() {
-            // the last one used is the least likely to have been closed by the server
-            if !connection.live.is_revoked() && connection.sender.is_ready() {
+        // the last one used is the least likely to have been closed by the server
+        while let Some(mut connection) = origin.idle.pop() {
+            if connection.is_quiet() {
                 return Some(self.http1_lease(key, connection));
             }
+            drop(connection);
+            origin.forget_closed();
         }
         None
     }
 
     fn http1_lease(self: &Arc<Self>, key: &Arc<ConnectionKey>, connection: Http1) -> Lease {
-        Lease::Http1(Http1Lease {
-            connection: Some(connection),
-            gate: self.clone(),
-            key: key.clone(),
-            pristine: true,
-        })
+        Lease::Http1(Http1Lease::new(connection, self.clone(), key.clone()))
     }
 
     fn http2_lease(self: &Arc<Self>, connection: Http2) -> Lease {
@@ -330,13 +333,24 @@ impl Gate {
     /// A connection is free: it goes to the one who waited longest.
     fn free(self: &Arc<Self>, key: &Arc<ConnectionKey>, connection: Http1) {
         let mut state = self.lock();
-        if state.closed || connection.live.is_revoked() || connection.live.is_closed() {
-            return; // dropping the sender ends the connection
+        if !state.closed
+            && !connection.live.is_ended()
+            && let Some(origin) = state.origins.get_mut(key)
+        {
+            return self.hand_out(key, origin, connection);
         }
-        let Some(origin) = state.origins.get_mut(key) else {
-            return;
-        };
-        self.hand_out(key, origin, connection);
+        drop(state);
+        drop(connection);
+        self.lost(key);
+    }
+
+    /// A connection of `key`'s origin has closed: there is room for another.
+    pub(super) fn lost(self: &Arc<Self>, key: &Arc<ConnectionKey>) {
+        let mut state = self.lock();
+        if let Some(origin) = state.origins.get_mut(key) {
+            origin.forget_closed();
+            self.open_more(key, origin);
+        }
     }
 
     fn hand_out(
@@ -348,7 +362,7 @@ impl Gate {
         while let Some(waiter) = origin.waiters.pop_front() {
             match waiter.send(Ok(self.http1_lease(key, connection))) {
                 // that one gave up meanwhile; taking the connection out keeps the lease's drop from freeing it again
-                Err(Ok(Lease::Http1(mut lease))) => match lease.connection.take() {
+                Err(Ok(Lease::Http1(lease))) => match lease.into_connection() {
                     Some(returned) => connection = returned,
                     None => return,
                 },
@@ -391,9 +405,12 @@ impl Gate {
         let mut left = false;
         let mut state = self.lock();
         for origin in state.origins.values_mut() {
-            origin.idle.retain(|connection| {
-                now.saturating_sub(connection.live.idle_since.load(Ordering::Relaxed)) < limit
+            origin.idle.retain_mut(|connection| {
+                let idle_since = connection.live.idle_since.load(Ordering::Relaxed);
+                // nobody else reads an idle connection: what the server has closed is found here
+                now.saturating_sub(idle_since) < limit && connection.is_quiet()
             });
+            origin.forget_closed();
             left |= !origin.idle.is_empty();
             if let Some(connection) = &origin.http2 {
                 let live = &connection.live;
@@ -460,6 +477,11 @@ impl Gate {
 }
 
 impl Origin {
+    /// Takes connections that have closed out of the books.
+    pub(crate) fn forget_closed(&mut self) {
+        self.live.retain(|live| !live.is_closed());
+    }
+
     fn is_in_use(&self) -> bool {
         self.attempts > 0 || !self.live.is_empty() || !self.waiters.is_empty()
     }

@@ -1,0 +1,406 @@
+//! HTTP/1.1 (RFC 9112) on one connection.
+//!
+//! The task of a request moves the bytes itself: no other task, channel or header map stands between the socket and the
+//! record that JavaScript gets, which is a fifth of what a small request costs (docs/decisions/005). httparse reads what
+//! the server writes; what two readers could understand differently is an error, and ends the connection.
+
+mod chunked;
+mod head;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use self::chunked::{Chunked, Piece};
+use self::head::{Framing, Reader, Section};
+use super::fields::Fields;
+use super::{Fault, Head};
+use crate::connect::Live;
+use crate::connect::revocable::Revocable;
+use crate::gate::Http1Lease;
+
+/// How much is read at once where nothing tells how much will come.
+const READ: usize = 8 * 1024;
+/// How much is read at once of a body that goes on.
+const READ_BODY: usize = 64 * 1024;
+/// How much is reserved on the word of a Content-Length alone: a server may promise what it never sends.
+const TRUSTED_RESERVE: usize = 1 << 20;
+/// How many interim responses (RFC 9110 §15.2) may come before the final one.
+const MOST_INFORMATIONAL: usize = 32;
+
+/// What is wrong with what a server sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// The header section is none.
+    #[error("the header section is malformed: {0}")]
+    Head(httparse::Error),
+    /// The status code is none.
+    #[error("the status code is malformed")]
+    Status,
+    /// The header section is larger than 256 KiB.
+    #[error("the header section is larger than {} bytes", head::LARGEST_SECTION)]
+    SectionTooLarge,
+    /// The header section has more than 512 field lines.
+    #[error("the header section has more than {} field lines", head::MOST_FIELDS)]
+    TooManyFields,
+    /// Content-Length is not a number.
+    #[error("Content-Length is not a number")]
+    ContentLength,
+    /// Content-Length comes twice.
+    #[error("Content-Length is repeated")]
+    RepeatedContentLength,
+    /// A transfer coding other than one `chunked`.
+    #[error("Transfer-Encoding is another than chunked")]
+    TransferCoding,
+    /// Transfer-Encoding where it has no place.
+    #[error("Transfer-Encoding comes with Content-Length or HTTP/1.0")]
+    LengthAndTransferCoding,
+    /// The size of a chunk is none.
+    #[error("the size of a chunk is malformed")]
+    ChunkSize,
+    /// A chunk is longer than it says.
+    #[error("a chunk does not end where its size says")]
+    ChunkEnd,
+    /// 101, which nobody asked for.
+    #[error("the server switches protocols without being asked")]
+    SwitchedProtocols,
+    /// More interim responses than anybody needs.
+    #[error("more than {MOST_INFORMATIONAL} interim responses")]
+    TooManyInformational,
+}
+
+/// An HTTP/1.1 connection. Dropping it closes it.
+pub(crate) struct Http1 {
+    stream: Revocable,
+    /// What was read and belongs to nobody yet.
+    buffer: BytesMut,
+    pub(crate) live: Arc<Live>,
+    /// Whether a request was sent on it before: only then can it have gone stale unnoticed.
+    pub(crate) is_used: bool,
+    /// After the stream, so that the socket is closed by the time this says so.
+    _closing: Closing,
+}
+
+struct Closing(Arc<Live>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.mark_closed();
+    }
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        // RFC 8446 §6.1: close_notify first; if the socket can't take it now, it is closed without
+        let _ = Pin::new(&mut self.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl Http1 {
+    pub(crate) fn new(stream: Revocable, live: Arc<Live>) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            _closing: Closing(live.clone()),
+            live,
+            is_used: false,
+        }
+    }
+
+    /// Whether the server has neither closed the idle connection nor sent what nobody asked for. No system call unless
+    /// something has come.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        self.buffer.is_empty()
+            && !self.live.is_ended()
+            && Pin::new(&mut self.stream)
+                .poll_read(&mut context, &mut ReadBuf::new(&mut byte))
+                .is_pending()
+    }
+
+    /// Sends a message (its header section, then `body`) and reads the response's header section.
+    async fn exchange(
+        &mut self,
+        message: &[u8],
+        body: &[u8],
+        is_head_request: bool,
+    ) -> Result<(Section, bool), NoResponse> {
+        let mut sending = Sending {
+            parts: [message, body],
+            has_sent: false,
+            is_done: false,
+            failure: None,
+        };
+        let mut receiving = Receiving {
+            reader: Reader::default(),
+            is_head_request,
+            informational: 0,
+        };
+        let outcome = poll_fn(|cx| {
+            // a server may answer before it has read all, and close: its answer counts, not that it stopped reading
+            sending.poll(&mut self.stream, cx);
+            receiving.poll(self, &mut sending, cx)
+        })
+        .await;
+        match outcome {
+            Ok(section) => Ok((section, sending.is_done && sending.failure.is_none())),
+            Err(fault) => Err(NoResponse {
+                fault,
+                is_unsent: !sending.has_sent,
+            }),
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, reserve: usize) -> Poll<io::Result<usize>> {
+        self.buffer.reserve(reserve);
+        pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)
+    }
+}
+
+/// Why no response came.
+pub(crate) struct NoResponse {
+    pub(crate) fault: Fault,
+    /// Whether no byte of the request left.
+    pub(crate) is_unsent: bool,
+}
+
+/// What is still to be sent.
+struct Sending<'m> {
+    parts: [&'m [u8]; 2],
+    has_sent: bool,
+    is_done: bool,
+    failure: Option<io::Error>,
+}
+
+impl Sending<'_> {
+    fn poll(&mut self, stream: &mut Revocable, cx: &mut Context<'_>) {
+        if self.is_done || self.failure.is_some() {
+            return;
+        }
+        match self.poll_send(stream, cx) {
+            Poll::Ready(Ok(())) => self.is_done = true,
+            Poll::Ready(Err(error)) => self.failure = Some(error),
+            Poll::Pending => {}
+        }
+    }
+
+    fn poll_send(&mut self, stream: &mut Revocable, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for part in &mut self.parts {
+            while !part.is_empty() {
+                let sent = ready!(Pin::new(&mut *stream).poll_write(cx, part))?;
+                if sent == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.has_sent = true;
+                *part = part.get(sent..).unwrap_or_default();
+            }
+        }
+        Pin::new(stream).poll_flush(cx)
+    }
+}
+
+/// The response's header section, as far as it has come.
+struct Receiving {
+    reader: Reader,
+    is_head_request: bool,
+    informational: usize,
+}
+
+impl Receiving {
+    fn poll(
+        &mut self,
+        connection: &mut Http1,
+        sending: &mut Sending<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Section, Fault>> {
+        loop {
+            if !connection.buffer.is_empty() {
+                let section = self
+                    .reader
+                    .read(&mut connection.buffer, self.is_head_request)
+                    .map_err(Fault::Malformed)?;
+                match section {
+                    Some(section)
+                        if section.head.status == http::StatusCode::SWITCHING_PROTOCOLS =>
+                    {
+                        return Poll::Ready(Err(Fault::Malformed(Malformed::SwitchedProtocols)));
+                    }
+                    Some(section) if section.head.status.is_informational() => {
+                        self.informational += 1;
+                        if self.informational > MOST_INFORMATIONAL {
+                            return Poll::Ready(Err(Fault::Malformed(
+                                Malformed::TooManyInformational,
+                            )));
+                        }
+                        continue;
+                    }
+                    Some(section) => return Poll::Ready(Ok(section)),
+                    None => {}
+                }
+            }
+            let read = ready!(connection.poll_fill(cx, READ));
+            if !matches!(read, Ok(1..)) {
+                // that the request could not be sent says more than that no response came
+                let error = sending.failure.take().map_or(read, Err);
+                return Poll::Ready(Err(error.map_or_else(Fault::Io, |_| Fault::Ended)));
+            }
+        }
+    }
+}
+
+/// Sends a message on `lease`'s connection; gives the response's header section, and its body to be read.
+pub(crate) async fn exchange(
+    mut lease: Http1Lease,
+    message: &[u8],
+    body: &[u8],
+    is_head_request: bool,
+) -> Result<(Head, Body), NoResponse> {
+    let connection = lease.connection_mut();
+    let (section, is_sent) = connection.exchange(message, body, is_head_request).await?;
+    let body = Body {
+        state: match section.framing {
+            Framing::Length(left) => State::Length(left),
+            Framing::Chunked => State::Chunked(Chunked::new()),
+            Framing::UntilClosed => State::UntilClosed,
+        },
+        trailers: None,
+        persists: section.persists && is_sent,
+        lease: Some(lease),
+    };
+    Ok((section.head, body))
+}
+
+/// A response's body, to be read; then its connection goes to the next request, if it may. Dropped before its end, the
+/// connection is closed.
+pub(crate) struct Body {
+    state: State,
+    trailers: Option<Fields>,
+    persists: bool,
+    lease: Option<Http1Lease>,
+}
+
+enum State {
+    /// So many bytes are left.
+    Length(u64),
+    Chunked(Chunked),
+    UntilClosed,
+    Ended,
+}
+
+impl Body {
+    /// How many bytes the rest has, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            State::Ended => Some(0),
+            State::Chunked(_) | State::UntilClosed => None,
+        }
+    }
+
+    /// Reads on; none at the body's end.
+    pub(crate) async fn data(&mut self) -> Result<Option<Bytes>, Fault> {
+        poll_fn(|cx| self.poll_data(cx)).await
+    }
+
+    /// The rest of the body, which has `left` bytes.
+    pub(crate) async fn whole(&mut self, left: u64) -> Result<Bytes, Fault> {
+        let Some(connection) = self.connection() else {
+            return Ok(Bytes::new());
+        };
+        let left = usize::try_from(left).map_err(|_| Fault::Malformed(Malformed::ContentLength))?;
+        if connection.buffer.len() >= left {
+            let whole = connection.buffer.split_to(left).freeze();
+            self.end();
+            return Ok(whole);
+        }
+        let mut whole = Vec::with_capacity(left.min(TRUSTED_RESERVE).max(connection.buffer.len()));
+        whole.extend_from_slice(&connection.buffer);
+        connection.buffer.clear();
+        while whole.len() < left {
+            if whole.len() == whole.capacity() {
+                // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
+                whole.reserve_exact(left - whole.len());
+            }
+            let rest = (left - whole.len()) as u64;
+            let mut rest = (&mut connection.stream).take(rest);
+            if rest.read_buf(&mut whole).await.map_err(Fault::Io)? == 0 {
+                return Err(Fault::Ended);
+            }
+        }
+        self.end();
+        Ok(whole.into())
+    }
+
+    /// The trailer section, once the body has ended.
+    pub(crate) fn trailers(&mut self) -> Option<Fields> {
+        self.trailers.take()
+    }
+
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        loop {
+            let Some(connection) = self.lease.as_mut().map(Http1Lease::connection_mut) else {
+                return Poll::Ready(Ok(None));
+            };
+            let buffer = &mut connection.buffer;
+            match &mut self.state {
+                State::Length(0) | State::Ended => {
+                    self.end();
+                    return Poll::Ready(Ok(None));
+                }
+                State::Length(left) if !buffer.is_empty() => {
+                    let here =
+                        usize::try_from(*left).map_or(buffer.len(), |left| left.min(buffer.len()));
+                    *left -= here as u64;
+                    let data = buffer.split_to(here).freeze();
+                    if *left == 0 {
+                        self.end();
+                    }
+                    return Poll::Ready(Ok(Some(data)));
+                }
+                State::UntilClosed if !buffer.is_empty() => {
+                    return Poll::Ready(Ok(Some(buffer.split().freeze())));
+                }
+                State::Chunked(chunked) => match chunked.next(buffer).map_err(Fault::Malformed)? {
+                    Piece::Data(data) => return Poll::Ready(Ok(Some(data))),
+                    Piece::End => {
+                        self.trailers = chunked.trailers();
+                        self.end();
+                        return Poll::Ready(Ok(None));
+                    }
+                    Piece::Incomplete => {}
+                },
+                State::Length(_) | State::UntilClosed => {}
+            }
+            let read = ready!(connection.poll_fill(cx, READ_BODY)).map_err(Fault::Io)?;
+            if read == 0 {
+                if matches!(self.state, State::UntilClosed) {
+                    self.state = State::Ended;
+                    continue;
+                }
+                return Poll::Ready(Err(Fault::Ended));
+            }
+        }
+    }
+
+    fn connection(&mut self) -> Option<&mut Http1> {
+        self.lease.as_mut().map(Http1Lease::connection_mut)
+    }
+
+    /// The body is whole: the connection is free, unless it is not to be used again or says more than it was asked.
+    fn end(&mut self) {
+        self.state = State::Ended;
+        if let Some(mut lease) = self.lease.take()
+            && self.persists
+            && lease.connection_mut().buffer.is_empty()
+        {
+            lease.give_back();
+        }
+    }
+}
