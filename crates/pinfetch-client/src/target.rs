@@ -114,7 +114,11 @@ fn split_plain(text: &str) -> Option<(&str, &str)> {
     let after_scheme = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"))?;
-    let path = after_scheme.find('/')? + (text.len() - after_scheme.len());
+    let authority = after_scheme.find('/')?;
+    if authority == 0 {
+        return None; // the URL standard skips further slashes, and takes the host from what follows
+    }
+    let path = authority + (text.len() - after_scheme.len());
     let mut before = 0;
     for byte in text.bytes() {
         let plain = match byte {
@@ -320,8 +324,19 @@ mod tests {
             "https://example.com\\@evil.test/",
             "https://[::1]:8443/x",
             "https://exa\tmple.com/",
+            "https:///example.com",
+            "https:////example.com/x",
         ] {
             assert_same(text);
+        }
+    }
+
+    #[test]
+    fn an_origin_without_text_is_not_remembered() {
+        let (config, destinations) = (Config::default(), Destinations::default());
+        for (text, host) in [("https:///a.test", "a.test"), ("https:///b.test", "b.test")] {
+            let target = destinations.read(&config, &[], text).unwrap();
+            assert_eq!(target.destination.key.host.as_str(), host);
         }
     }
 
