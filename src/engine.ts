@@ -5,19 +5,30 @@ import { tellBadPin, withoutCredentials } from './bad-pin.js'
 import { Connection } from './connection.js'
 import { channels } from './diagnostics.js'
 import { BadPinError, PinfetchError } from './errors.js'
+import { Incoming } from './incoming.js'
 import { ask } from './lookup.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
 import type { Settings } from './options.js'
-import { type ClientState, type Outcome, Pending, type ServerPins, Waiting } from './pending.js'
-import type { Call } from './request.js'
-import { detach, Response } from './response.js'
 import {
+  type BodyPiece,
+  type ClientState,
+  type Outcome,
+  Pending,
+  type ServerPins,
+  Waiting,
+} from './pending.js'
+import type { Call } from './request.js'
+import { detach, ownBytes, Response } from './response.js'
+import {
+  type BodyRecord,
   Completion,
   Reader,
+  readBody,
   readFailure,
   readServerPins,
   responseBody,
   responseBodyIsToken,
+  responseBodyStreams,
   responseConnection,
   TIMEOUT_OF_CLIENT,
   u32At,
@@ -27,8 +38,10 @@ import {
   writeLookupAddresses,
   writeLookupFailure,
   writePins,
+  writeRead,
   writeRelease,
   writeRequest,
+  writeSave,
   writeSetPolicy,
 } from './wire.js'
 
@@ -154,6 +167,23 @@ export class Engine {
     return promise as Promise<ServerPins> // a PINS is answered by a SERVER_PINS or an ERROR
   }
 
+  async readBody(request: Pending, rest: boolean): Promise<BodyPiece> {
+    const { state, id: of } = request
+    const promise = this.#task(state, (id) => writeRead(this.#out, id, of, rest))
+    return promise as Promise<BodyPiece> // a READ is answered by a BODY or an ERROR
+  }
+
+  async saveBody(request: Pending, path: string): Promise<number> {
+    const { state, id: of } = request
+    const promise = this.#task(state, (id) => writeSave(this.#out, id, of, path))
+    return promise as Promise<number> // a SAVE is answered by a SAVED or an ERROR
+  }
+
+  cancelBody(id: number): void {
+    writeCancel(this.#out, id)
+    this.#schedule()
+  }
+
   /** Ends a client: at once, its requests rejecting with `reason`, or after its requests when there is none. */
   async close(state: ClientState, reason: unknown): Promise<void> {
     if (reason !== null) {
@@ -269,6 +299,12 @@ export class Engine {
           pending.resolve({ remoteAddress, verified, path: describePath(path) })
         })
         break
+      case Completion.body:
+        this.#readBody(number, readBody(chunk, at + 5))
+        break
+      case Completion.saved:
+        this.#settle(number, (pending) => pending.resolve(new Reader(chunk, at + 5).i64()))
+        break
       default: // of a newer engine; nobody here waits for it
     }
   }
@@ -298,6 +334,7 @@ export class Engine {
       pending.method === 'HEAD',
       connection,
       apart,
+      responseBodyStreams(chunk, at) ? new Incoming(this, pending) : null,
     )
     if (chunk.length > SMALL_CHUNK && (end - at) * 2 < chunk.length) {
       if (this.#batch.length === 0) setImmediate(this.#endBatch)
@@ -307,6 +344,12 @@ export class Engine {
       channels.requestResponse.publish({ request: factsOf(pending), response })
     }
     pending.resolve(response)
+  }
+
+  #readBody(id: number, { piece, hasEnded, trailers }: BodyRecord): void {
+    // a piece that travels apart is taken even if nobody waits: the engine keeps it until then
+    const bytes = typeof piece === 'number' ? ownBytes(this.#native.takeBody(piece)) : piece
+    this.#settle(id, (pending) => pending.resolve({ bytes, hasEnded, trailers }))
   }
 
   #connection(number: number): Connection | undefined {

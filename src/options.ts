@@ -47,7 +47,7 @@ export interface ClientOptions {
   readonly connections?: number | undefined
   /** Milliseconds for a whole request, body included; 0 for no limit. @default 30000 */
   readonly timeout?: number | undefined
-  /** The largest response body, in bytes. @default 536870912 */
+  /** The largest response body that is held in memory, in bytes; a stream is its reader's to bound. @default 536870912 */
   readonly maxResponseBytes?: number | undefined
   /** Milliseconds until an idle connection is closed. @default 60000 */
   readonly idleTimeout?: number | undefined

@@ -26,8 +26,17 @@ export interface ClientState {
   readonly lookup: LookupFunction | null
 }
 
-/** What a submission that is answered once can resolve to: a response, a count, pins. */
-export type Outcome = Response | number | ServerPins
+/** Part of a body. */
+export interface BodyPiece {
+  /** The reader's own. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly hasEnded: boolean
+  /** Names and values by turns, once the body has ended. */
+  readonly trailers: string[]
+}
+
+/** What a submission that is answered once can resolve to: a response, a piece of its body, a count, pins. */
+export type Outcome = Response | BodyPiece | number | ServerPins
 
 /** What can give a request up. */
 interface Canceller {

@@ -1,12 +1,20 @@
+import { writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { UnderlyingByteSource } from 'node:stream/web'
+import { fileURLToPath } from 'node:url'
 import type { Connection, TlsFacts } from './connection.js'
+import { invalidArgument, nameOf } from './errors.js'
 import { detachHeaders, Headers } from './headers.js'
+import type { Incoming } from './incoming.js'
 import {
+  readHeaders,
   responseBody,
   responseBodyIsToken,
+  responseBodyStreams,
   responseHeaders,
   responseReason,
   responseStatus,
+  responseTrailers,
   responseUrl,
   responseVersion,
   u32At,
@@ -19,10 +27,10 @@ const EMPTY = Buffer.alloc(0)
 export let detach: (response: Response) => void
 
 /**
- * A response, whole: its body has been received and waits to be read.
+ * A response: its header section has come, and its body is there, if it is small, or is received as it is read.
  *
  * As the fetch standard's, with what TLS proved besides. Everything is decoded when it is asked for. The body can be
- * read once.
+ * read once; one that nobody reads stalls, and is given up with the response.
  */
 export class Response {
   static {
@@ -36,6 +44,8 @@ export class Response {
   readonly #connection: Connection
   /** A large body, which travelled apart. */
   #apart: Buffer | null
+  /** A body that is still received. */
+  readonly #incoming: Incoming | null
   readonly #isHead: boolean
   #bodyUsed = false
   #headers: Headers | null = null
@@ -49,6 +59,7 @@ export class Response {
     isHead: boolean,
     connection: Connection,
     apart: Buffer | null,
+    incoming: Incoming | null,
   ) {
     this.#chunk = chunk
     this.#at = at
@@ -56,6 +67,7 @@ export class Response {
     this.#isHead = isHead
     this.#connection = connection
     this.#apart = apart
+    this.#incoming = incoming
   }
 
   /** The status code. */
@@ -118,53 +130,110 @@ export class Response {
     return this.#bodyUsed
   }
 
+  /**
+   * The trailer section (RFC 9110 §6.5): fields that came after the body. Empty until the body was read to its end by
+   * this response, and where there is none.
+   */
+  get trailers(): Headers {
+    if (this.#incoming !== null) return new Headers(this.#incoming.trailers)
+    const at = responseTrailers(this.#chunk, this.#at)
+    return new Headers(at === -1 ? [] : readHeaders(this.#chunk, at))
+  }
+
   /** The body as text: UTF-8, whatever the headers say, without a byte order mark. */
   text(): Promise<string> {
-    try {
-      return Promise.resolve(this.#takeText())
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return this.#consume(() => this.#takeText(), decodeAll)
   }
 
   /** The body, parsed as JSON. */
   json(): Promise<unknown> {
-    try {
-      return Promise.resolve(JSON.parse(this.#takeText()))
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return this.#consume(
+      () => JSON.parse(this.#takeText()),
+      (bytes) => JSON.parse(decodeAll(bytes)),
+    )
   }
 
   /** The body's bytes, which are the caller's own. */
   bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    try {
-      return Promise.resolve(this.#takeBytes())
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return this.#consume(() => this.#takeBytes(), identity)
   }
 
   /** The body's bytes, which are the caller's own. */
   arrayBuffer(): Promise<ArrayBuffer> {
-    try {
-      const bytes = this.#takeBytes()
-      const { buffer } = bytes
-      return Promise.resolve(buffer.byteLength === bytes.byteLength ? buffer : bytes.slice().buffer)
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return this.#consume(() => bufferOf(this.#takeBytes()), bufferOf)
   }
 
   /** The body as a Blob of the response's content type. */
   blob(): Promise<Blob> {
-    try {
-      return Promise.resolve(
-        new Blob([this.#takeBytes()], { type: this.headers.get('content-type') ?? '' }),
-      )
-    } catch (error) {
-      return Promise.reject(error)
+    const toBlob = (bytes: Uint8Array<ArrayBuffer>) =>
+      new Blob([bytes], { type: this.headers.get('content-type') ?? '' })
+    return this.#consume(() => toBlob(this.#takeBytes()), toBlob)
+  }
+
+  /** The body as a form, by the response's content type (`multipart/form-data` or `application/x-www-form-urlencoded`). */
+  async formData(): Promise<FormData> {
+    const bytes = await this.bytes()
+    const type = this.headers.get('content-type')
+    return new globalThis.Response(
+      bytes,
+      type === null ? {} : { headers: [['content-type', type]] },
+    ).formData()
+  }
+
+  /**
+   * Saves the body in the file `path`, without passing it through JavaScript where it is large; resolves to its length
+   * in bytes.
+   *
+   * A file of that name is replaced when all is written, and stays as it was when that fails: `ERR_FILE`, or whatever
+   * ended the body early.
+   */
+  async saveTo(path: string | URL): Promise<number> {
+    const place = path instanceof URL ? fileURLToPath(path) : path
+    if (typeof place !== 'string' || place === '') {
+      throw invalidArgument(`the path is ${nameOf(path)}: give a string or a file: URL`)
     }
+    const incoming = this.#incoming
+    if (incoming === null || this.#stream !== null) {
+      const bytes = await this.bytes()
+      await writeFile(place, bytes)
+      return bytes.length
+    }
+    this.#use()
+    return incoming.save(resolve(place))
+  }
+
+  /** A response with the same body; each of the two can be read once. Throws a TypeError when the body has been read. */
+  clone(): Response {
+    if (this.#bodyUsed || this.#stream?.locked) {
+      throw new TypeError(
+        'the body has been read already, or is being read: clone the response before',
+      )
+    }
+    const copy = new Response(
+      this.#chunk,
+      this.#at,
+      this.#requestUrl,
+      this.#isHead,
+      this.#connection,
+      this.#apart === null ? null : Buffer.from(this.#apart),
+      this.#incoming,
+    )
+    if (this.#incoming !== null || this.#stream !== null) {
+      const both = this.body?.tee()
+      if (both !== undefined) [this.#stream, copy.#stream] = both
+    }
+    return copy
+  }
+
+  /** The same as a global `Response`, which takes the body over. */
+  toWeb(): globalThis.Response {
+    const { status, statusText } = this
+    const web = new globalThis.Response(this.body as BodyInit | null, {
+      status,
+      statusText,
+      headers: this.headers.lines(),
+    })
+    return web
   }
 
   get [Symbol.toStringTag](): string {
@@ -187,10 +256,20 @@ export class Response {
   #takeBytes(): Uint8Array<ArrayBuffer> {
     const apart = this.#use()
     if (apart === EMPTY) return new Uint8Array(0)
-    if (apart !== null && apart.buffer instanceof ArrayBuffer) {
-      return new Uint8Array(apart.buffer, apart.byteOffset, apart.byteLength)
+    return apart === null ? new Uint8Array(this.#inlineBody()) : ownBytes(apart)
+  }
+
+  /** What `now` makes of a body that is there, or `later` of one that is still received. */
+  #consume<T>(now: () => T, later: (bytes: Uint8Array<ArrayBuffer>) => T): Promise<T> {
+    try {
+      const incoming = this.#incoming
+      if (incoming === null || this.#hasNoBody()) return Promise.resolve(now())
+      const stream = this.#stream
+      this.#use()
+      return (stream === null ? incoming.rest() : readAll(stream)).then(later)
+    } catch (error) {
+      return Promise.reject(error)
     }
-    return new Uint8Array(this.#inlineBody())
   }
 
   /** Marks the body as used. Gives the bytes that travelled apart, `EMPTY` for no body, or null for those inline. */
@@ -199,7 +278,8 @@ export class Response {
     if (this.#hasNoBody()) return EMPTY // https://fetch.spec.whatwg.org/#concept-body-consume-body, step 5: stays unused
     if (this.#stream !== null) {
       if (this.#stream.locked) throw new TypeError('the body is being read as a stream')
-      this.#stream.getReader() // from now on locked, as the standard has it
+      // from now on locked, as the standard has it
+      if (this.#incoming === null) this.#stream.getReader()
     }
     this.#bodyUsed = true
     const apart = this.#apart
@@ -219,12 +299,13 @@ export class Response {
   }
 
   #makeStream(): ReadableStream<Uint8Array> {
-    const stream = streamOf(
-      () => this.#apart ?? this.#inlineBody(),
-      () => {
-        this.#bodyUsed = true
-      },
-    )
+    const onUse = () => {
+      this.#bodyUsed = true
+    }
+    const stream =
+      this.#incoming === null
+        ? streamOf(() => this.#apart ?? this.#inlineBody(), onUse)
+        : streamOfIncoming(this.#incoming, onUse)
     if (this.#bodyUsed) stream.getReader() // read by other means: locked, as the standard has it
     return stream
   }
@@ -232,15 +313,74 @@ export class Response {
   #detach(): void {
     const start = this.#at
     const body = responseBody(this.#chunk, start)
-    const end = responseBodyIsToken(this.#chunk, start)
-      ? body + 8
-      : this.#bodyUsed && this.#stream === null
-        ? body
-        : body + 4 + u32At(this.#chunk, body)
-    this.#chunk = Buffer.from(this.#chunk.subarray(start, end))
+    const isApart = responseBodyIsToken(this.#chunk, start)
+    const isRead =
+      this.#bodyUsed && this.#stream === null && responseTrailers(this.#chunk, start) === -1
+    const end = responseBodyStreams(this.#chunk, start)
+      ? body
+      : isApart
+        ? body + 8
+        : isRead
+          ? body
+          : body + 4 + u32At(this.#chunk, body)
+    this.#chunk = Buffer.from(this.#chunk.subarray(start, this.#endOf(end)))
     this.#at = 0
     if (this.#headers !== null) detachHeaders(this.#headers)
   }
+
+  /** Where the record ends whose body ends at `end`. */
+  #endOf(end: number): number {
+    const trailers = responseTrailers(this.#chunk, this.#at)
+    return trailers === -1 ? end : trailers + 8 + u32At(this.#chunk, trailers + 4)
+  }
+}
+
+function identity<T>(value: T): T {
+  return value
+}
+
+/** The memory under `bytes`, and no more. */
+function bufferOf(bytes: Uint8Array<ArrayBuffer>): ArrayBuffer {
+  const { buffer } = bytes
+  return buffer.byteLength === bytes.byteLength ? buffer : bytes.slice().buffer
+}
+
+/** What the addon gave, as bytes that are the reader's own. */
+export function ownBytes(bytes: Buffer): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes
+  return buffer instanceof ArrayBuffer
+    ? new Uint8Array(buffer, bytes.byteOffset, bytes.byteLength)
+    : new Uint8Array(bytes)
+}
+
+/** Reads a stream to its end. */
+async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of stream) pieces.push(piece)
+  return ownBytes(Buffer.concat(pieces))
+}
+
+/** A byte stream over a body that is still received: pulled a piece at a time. */
+function streamOfIncoming(incoming: Incoming, onUse: () => void): ReadableStream<Uint8Array> {
+  const source: UnderlyingByteSource = {
+    type: 'bytes',
+    async pull(controller) {
+      onUse()
+      const piece = await incoming.read()
+      if (piece !== null && piece.length > 0) {
+        controller.enqueue(piece)
+      } else if (piece === null || incoming.hasEnded) {
+        controller.close()
+        // a reader that waits with a buffer of its own learns of the end
+        controller.byobRequest?.respond(0)
+      }
+    },
+    cancel(reason) {
+      onUse()
+      incoming.cancel(reason)
+    },
+  }
+  return new ReadableStream(source, { highWaterMark: 0 })
 }
 
 /** A byte stream over bytes that are at hand, copied a piece at a time since a byte stream takes what it is given. */
@@ -266,6 +406,10 @@ function streamOf(bytesOf: () => Buffer, onUse: () => void): ReadableStream<Uint
     cancel: onUse,
   }
   return new ReadableStream(source, { highWaterMark: 0 })
+}
+
+function decodeAll(bytes: Uint8Array): string {
+  return decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength)
 }
 
 /** https://encoding.spec.whatwg.org/#utf-8-decode: a byte order mark is no text, malformed bytes become U+FFFD. */

@@ -14,6 +14,8 @@ export const Submission = {
   lookupReply: 5,
   release: 6,
   pins: 7,
+  read: 8,
+  save: 9,
 } as const
 
 /** Kinds of completion (engine → JavaScript). */
@@ -25,6 +27,8 @@ export const Completion = {
   done: 5,
   lookup: 6,
   serverPins: 7,
+  body: 8,
+  saved: 9,
 } as const
 
 /** The time limit of a request that has none of its own: the client's holds. */
@@ -36,6 +40,10 @@ export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 const BODY_IS_TOKEN = 1
 const HAS_URL = 2
 const HAS_REASON = 4
+const BODY_STREAMS = 8
+const HAS_TRAILERS = 16
+/** Of a BODY. */
+const HAS_ENDED = 2
 const PIN_LENGTH = 32
 
 /** Methods that travel as a number; any other as text after a 0. */
@@ -400,6 +408,24 @@ export function writePins(
   out.close(start)
 }
 
+/** Asks for the next piece of the body of request `of`, or for its `rest` in one. */
+export function writeRead(out: Writer, id: number, of: number, rest: boolean): void {
+  const start = out.open(Submission.read)
+  out.u32(id)
+  out.u32(of)
+  out.flag(rest)
+  out.close(start)
+}
+
+/** Has the rest of the body of request `of` saved in a file. */
+export function writeSave(out: Writer, id: number, of: number, path: string): void {
+  const start = out.open(Submission.save)
+  out.u32(id)
+  out.u32(of)
+  out.str(path)
+  out.close(start)
+}
+
 /**
  * Little-endian u16 at `at`.
  *
@@ -470,6 +496,41 @@ export function responseHeaders(bytes: Uint8Array, at: number): number {
 export function responseBody(bytes: Uint8Array, at: number): number {
   const headers = responseHeaders(bytes, at)
   return headers + 8 + u32At(bytes, headers + 4)
+}
+
+/** Whether the body is read a piece at a time; nothing stands in its place then. */
+export function responseBodyStreams(bytes: Uint8Array, at: number): boolean {
+  return ((bytes[at + 8] as number) & BODY_STREAMS) !== 0
+}
+
+/** Where the trailer section's count is; -1 if there is none. */
+export function responseTrailers(bytes: Uint8Array, at: number): number {
+  if (((bytes[at + 8] as number) & HAS_TRAILERS) === 0) return -1
+  const body = responseBody(bytes, at)
+  if (responseBodyStreams(bytes, at)) return body
+  return responseBodyIsToken(bytes, at) ? body + 8 : body + 4 + u32At(bytes, body)
+}
+
+/** What a BODY holds. */
+export interface BodyRecord {
+  /** Bytes that are the reader's own, or a token under which they are to be taken. */
+  readonly piece: Uint8Array<ArrayBuffer> | number
+  readonly hasEnded: boolean
+  /** Names and values by turns. */
+  readonly trailers: string[]
+}
+
+/** Reads a BODY whose flags are at `at`. */
+export function readBody(bytes: Buffer, at: number): BodyRecord {
+  const flags = bytes[at] as number
+  const isToken = (flags & BODY_IS_TOKEN) !== 0
+  const number = u32At(bytes, at + 1)
+  const end = at + (isToken ? 9 : 5 + number)
+  return {
+    piece: isToken ? number : new Uint8Array(bytes.subarray(at + 5, end)),
+    hasEnded: (flags & HAS_ENDED) !== 0,
+    trailers: (flags & HAS_TRAILERS) === 0 ? [] : readHeaders(bytes, end),
+  }
 }
 
 /** Names and values by turns, from the header block whose count is at `at`. */

@@ -68,6 +68,7 @@ function respond(
     isHead,
     connection,
     apart ? bytes : null,
+    null,
   )
 }
 

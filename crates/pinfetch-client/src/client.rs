@@ -11,17 +11,18 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use http_body_util::Full;
 use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
 use rustls_pki_types::CertificateDer;
+use tokio::time::Instant;
 
 use crate::config::{Config, ConnectionKey, Scheme, Trust};
 use crate::connect::roots::Roots;
 use crate::connect::tls::{OriginTls, Requirement, Verification};
 use crate::connect::{ConnectionFacts, Live, present};
+use crate::content::{self, Begun, ResponseBody, Streaming};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
-use crate::exchange::body::BodyError;
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
-use crate::exchange::{Answer, Failed, Failure, exchange};
-use crate::gate::{Gate, RequestBody};
+use crate::exchange::{Answer, Failed, Failure, Head, exchange};
+use crate::gate::{Gate, InFlight, RequestBody};
 use crate::reload;
 use crate::target::{Target, parse_authority};
 
@@ -30,6 +31,9 @@ use crate::target::{Target, parse_authority};
 const RESENDS: u32 = 64;
 /// How often an idempotent request is sent again because its kept-alive connection had gone stale, or was revoked.
 const REPLAYS: u32 = 3;
+
+/// Longer than any request waits.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 const DEFAULT_USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("pinfetch/", env!("CARGO_PKG_VERSION")));
@@ -121,7 +125,7 @@ pub enum TimeLimit {
     Of(Duration),
 }
 
-/// A whole response.
+/// A response: its header section has come, and its body is there or to be read.
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
@@ -133,8 +137,8 @@ pub struct Response {
     /// The fields.
     pub headers: Fields,
     /// The body.
-    pub body: Bytes,
-    /// The trailer section (RFC 9110 §6.5), if one came.
+    pub body: ResponseBody,
+    /// The trailer section (RFC 9110 §6.5), if one came with a whole body.
     pub trailers: Option<Fields>,
     /// The URL in its canonical form, where that differs from what was asked for.
     pub url: Option<String>,
@@ -193,7 +197,7 @@ impl Client {
         })
     }
 
-    /// Sends `request` and reads the whole response.
+    /// Sends `request` and reads the response's header section, and its body where that is small.
     ///
     /// # Errors
     /// [`RequestError`], of which [`RequestError::BadPin`] means that no byte of the request was sent.
@@ -209,22 +213,26 @@ impl Client {
         // read here and boxed, so that the future stays small: it is moved to where it runs
         let prepared = Prepared::new(&self.gate, request).map(Box::new);
         let in_flight = self.gate.enter();
-        async move { Self::send_prepared(in_flight.gate(), prepared?, limit).await }
+        async move { Self::send_prepared(in_flight, prepared?, limit).await }
     }
 
     async fn send_prepared(
-        gate: &Arc<Gate>,
+        in_flight: InFlight,
         request: Box<Prepared>,
         limit: Option<Duration>,
     ) -> Result<Response, RequestError> {
         let progress = Progress::new(Phase::Queue);
         let attempt = Mutex::new(None);
-        let sending = Self::exchange(gate, request, &progress, &attempt);
+        let sending = Self::exchange(in_flight.gate(), &request, &progress, &attempt);
         let Some(limit) = limit else {
-            return sending.await;
+            let begun = sending.await?;
+            return Ok(begun.into_response(request, None, in_flight));
         };
-        match tokio::time::timeout(limit, sending).await {
-            Ok(outcome) => outcome,
+        // a limit past the end of time is none
+        let deadline = Instant::now().checked_add(limit);
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + NEVER);
+        match tokio::time::timeout_at(deadline, sending).await {
+            Ok(begun) => Ok(begun?.into_response(request, Some((deadline, limit)), in_flight)),
             Err(_elapsed) => {
                 let waited_for = attempt
                     .lock()
@@ -241,16 +249,16 @@ impl Client {
 
     async fn exchange(
         gate: &Arc<Gate>,
-        request: Box<Prepared>,
+        request: &Prepared,
         progress: &Progress,
         attempt: &Mutex<Option<Arc<Progress>>>,
-    ) -> Result<Response, RequestError> {
+    ) -> Result<Answered, RequestError> {
         let (mut resends, mut replays) = (0, 0);
         loop {
             progress.enter(Phase::Queue);
             let lease = gate.acquire(request.key(), attempt).await?;
-            let outcome = match exchange(lease, gate, &request, progress).await {
-                Ok(answer) => Self::read(gate, &request, answer).await,
+            let outcome = match exchange(lease, gate, request, progress).await {
+                Ok(answer) => Answered::begin(request, answer).await,
                 Err(failed) => Err(failed),
             };
             let error = match outcome {
@@ -273,38 +281,6 @@ impl Client {
                 }
             };
             return Err(error);
-        }
-    }
-
-    /// Reads the whole body of `answer`.
-    async fn read(gate: &Gate, request: &Prepared, answer: Answer) -> Result<Response, Failed> {
-        let Answer {
-            head,
-            mut body,
-            live,
-        } = answer;
-        let limit = gate.config.max_response_bytes;
-        let failure = Failure {
-            request,
-            live: &live,
-        };
-        let collected = body.collect(limit).await;
-        if let Some(refusal) = failure.refusal() {
-            return Err(Failed::Revoked(refusal));
-        }
-        match collected {
-            Ok(bytes) => Ok(Response {
-                status: head.status,
-                version: head.version,
-                reason: head.reason,
-                headers: head.fields,
-                body: bytes,
-                trailers: body.trailers(),
-                url: request.target.url.clone(),
-                connection: Connection(live),
-            }),
-            Err(BodyError::TooLarge) => Err(Failed::Finally(RequestError::BodyTooLarge { limit })),
-            Err(BodyError::Broken(fault)) => Err(Failed::Finally(failure.named(fault))),
         }
     }
 
@@ -359,6 +335,11 @@ impl Client {
         })
     }
 
+    /// How large a body that is held in memory may be, in bytes.
+    pub fn max_response_bytes(&self) -> u64 {
+        self.gate.config.max_response_bytes
+    }
+
     /// The pins in force for `host` and `port`, if it has any.
     pub fn pins_of(&self, host: &Host, port: u16) -> Option<EffectivePins> {
         let policy = self.gate.lock().policy.clone();
@@ -369,6 +350,63 @@ impl Client {
     /// [`RequestError::ClientClosed`], and closes every connection.
     pub async fn close(&self, force: bool) {
         self.gate.close(force).await;
+    }
+}
+
+/// A response whose header section has come, and of its body what is waited for.
+struct Answered {
+    head: Head,
+    body: Begun,
+    trailers: Option<Fields>,
+    live: Arc<Live>,
+}
+
+impl Answered {
+    async fn begin(request: &Prepared, answer: Answer) -> Result<Self, Failed> {
+        let Answer { head, body, live } = answer;
+        let mut trailers = None;
+        let begun = content::begin(body, &mut trailers).await;
+        let failure = Failure {
+            request,
+            live: &live,
+        };
+        if let Some(refusal) = failure.refusal() {
+            return Err(Failed::Revoked(refusal));
+        }
+        match begun {
+            Ok(body) => Ok(Self {
+                head,
+                body,
+                trailers,
+                live,
+            }),
+            Err(fault) => Err(Failed::Finally(failure.named(fault))),
+        }
+    }
+
+    fn into_response(
+        self,
+        request: Box<Prepared>,
+        deadline: Option<(Instant, Duration)>,
+        in_flight: InFlight,
+    ) -> Response {
+        let url = request.target.url.clone();
+        let connection = Connection(self.live.clone());
+        Response {
+            status: self.head.status,
+            version: self.head.version,
+            reason: self.head.reason,
+            headers: self.head.fields,
+            body: match self.body {
+                Begun::Whole(bytes) => ResponseBody::Whole(bytes),
+                Begun::Open { first, body } => ResponseBody::Streaming(Box::new(Streaming::new(
+                    first, body, request, self.live, deadline, in_flight,
+                ))),
+            },
+            trailers: self.trailers,
+            url,
+            connection,
+        }
     }
 }
 

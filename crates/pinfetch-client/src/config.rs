@@ -31,7 +31,7 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
-    /// How large a response's body may be, in bytes.
+    /// How large a response's body may be that is held in memory, in bytes. A stream is its reader's to bound.
     pub max_response_bytes: u64,
     /// Where addresses come from.
     pub lookup: Lookup,

@@ -109,6 +109,14 @@ pub enum RequestError {
         /// The limit in force, in bytes.
         limit: u64,
     },
+    /// The body cannot be saved in a file.
+    #[error("cannot save the body as {}: {source}", .path.display())]
+    File {
+        /// The file that was asked for.
+        path: Arc<std::path::Path>,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
     /// The policy or an option is wrong.
     #[error(transparent)]
     Policy(Arc<PolicyError>),
@@ -174,6 +182,7 @@ impl RequestError {
             Self::Protocol { http2: true, .. } => Code::Http2,
             Self::Protocol { http2: false, .. } => Code::HttpProtocol,
             Self::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Self::File { .. } => Code::File,
             Self::Policy(error) => Code::of_policy(error),
             Self::Unpinned { .. } => Code::PolicyUnpinned,
             Self::Plaintext { .. } => Code::PolicyPlaintext,
@@ -269,6 +278,8 @@ codes! {
     Aborted = 51, "ABORT_ERR";
     /// The client is closed.
     ClientClosed = 52, "ERR_CLIENT_CLOSED";
+    /// A body cannot be saved in a file.
+    File = 53, "ERR_FILE";
     /// HTTP/1.1's rules were broken.
     HttpProtocol = 60, "ERR_HTTP_PROTOCOL";
     /// The body passes the limit.

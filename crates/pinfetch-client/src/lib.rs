@@ -10,6 +10,7 @@
 mod client;
 mod config;
 mod connect;
+mod content;
 mod deadline;
 mod error;
 mod exchange;
@@ -22,6 +23,7 @@ pub use config::{Config, MinVersion, Trust, TrustAnchors, Unpinned};
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::roots::Roots;
 pub use connect::{ConnectionFacts, TlsFacts};
+pub use content::{ResponseBody, Streaming};
 pub use deadline::Phase;
 pub use error::{Code, RequestError};
 pub use exchange::fields::{Field, FieldError, Fields};

@@ -12,13 +12,14 @@ use foldhash::HashMap;
 use http::Method;
 use pinfetch_client::{
     Client, Environment, Field, Lookup, Request, RequestError, Resolve, ResolveError, Resolving,
-    Response, TimeLimit,
+    Response, ResponseBody, TimeLimit,
 };
 use pinfetch_pins::{Host, Policy};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::queue::{Completions, INLINE_BODY};
+use crate::stream::{Demand, Want, pump};
 use crate::wire::{self, BodyPlace, Malformed, Reader, Write, submission};
 
 /// A time limit that is not the request's own.
@@ -34,6 +35,8 @@ pub(crate) struct Core {
     clients: Mutex<HashMap<u32, Client>>,
     next_client: AtomicU32,
     requests: Mutex<HashMap<u32, Running>>,
+    /// Where wishes for the body of a request go, while it streams.
+    streams: Mutex<HashMap<u32, mpsc::UnboundedSender<Demand>>>,
     lookups: Mutex<HashMap<u32, Asked>>,
     next_lookup: AtomicU32,
 }
@@ -146,6 +149,7 @@ impl Core {
                 clients: Mutex::default(),
                 next_client: AtomicU32::new(1),
                 requests: Mutex::default(),
+                streams: Mutex::default(),
                 lookups: Mutex::default(),
                 next_lookup: AtomicU32::new(1),
             }
@@ -194,6 +198,8 @@ impl Core {
                         | submission::SET_POLICY
                         | submission::CLOSE
                         | submission::PINS
+                        | submission::READ
+                        | submission::SAVE
                 )
             {
                 self.fail(id, &RequestError::Internal(fault.into()));
@@ -205,7 +211,7 @@ impl Core {
     }
 
     /// Answers `id` with `error`.
-    fn fail(&self, id: u32, error: &RequestError) {
+    pub(crate) fn fail(&self, id: u32, error: &RequestError) {
         self.completions
             .push(|out| wire::write_error(out, id, error));
     }
@@ -228,6 +234,8 @@ impl Core {
                 Ok(())
             }
             submission::PINS => self.server_pins(record),
+            submission::READ => self.read_body(record),
+            submission::SAVE => self.save_body(record),
             _ => Err(Malformed),
         }
     }
@@ -255,15 +263,39 @@ impl Core {
         let id = record.u32()?;
         let handle = record.u32()?;
         match read_request(batch, &mut record)? {
-            Ok(request) => self.start(
-                id,
-                handle,
-                |client| client.send(request),
-                |core, id, response| core.complete(id, &response),
-            ),
+            Ok(request) => self.start_request(id, handle, request),
             Err(error) => self.fail(id, &error),
         }
         Ok(())
+    }
+
+    fn start_request(self: &Arc<Self>, id: u32, handle: u32, request: Request<'_>) {
+        let client = match self.client(handle) {
+            Ok(client) => client,
+            Err(error) => return self.fail(id, &error),
+        };
+        let limit = client.max_response_bytes();
+        let sending = client.send(request);
+        self.spawn(id, handle, async move |answer: Answer| {
+            let response = match sending.await {
+                Ok(response) => response,
+                Err(error) => return answer.fail(&error),
+            };
+            match response.body {
+                ResponseBody::Whole(ref body) if body.len() as u64 > limit => {
+                    answer.fail(&RequestError::BodyTooLarge { limit });
+                }
+                ResponseBody::Whole(_) => {
+                    if answer.take_out() {
+                        answer.core.complete(answer.id, &response);
+                    }
+                }
+                ResponseBody::Streaming(_) => {
+                    // apart, so that requests without a stream have a small future
+                    Box::pin(stream(answer, response, limit)).await;
+                }
+            }
+        });
     }
 
     /// Runs `work` for `id` as a task that can be cancelled, and answers whatever happens.
@@ -281,14 +313,7 @@ impl Core {
             Ok(client) => begin(client),
             Err(error) => return self.fail(id, &error),
         };
-        let answer = Answer {
-            core: self.clone(),
-            id,
-        };
-        // held while spawning, so that the task can't end before it is in the books
-        let mut requests = lock(&self.requests);
-        let task = tokio::spawn(async move {
-            let answer = answer; // dropped unanswered by a panic, it says so
+        self.spawn(id, handle, async move |answer: Answer| {
             let outcome = work.await;
             if answer.take_out() {
                 match outcome {
@@ -297,10 +322,24 @@ impl Core {
                 }
             }
         });
+    }
+
+    /// Spawns the task of `id`, which owes an answer.
+    fn spawn<F>(self: &Arc<Self>, id: u32, client: u32, task: impl FnOnce(Answer) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let answer = Answer {
+            core: self.clone(),
+            id,
+        };
+        // held while spawning, so that the task can't end before it is in the books
+        let mut requests = lock(&self.requests);
+        let task = tokio::spawn(task(answer)); // an answer dropped by a panic says so
         requests.insert(
             id,
             Running {
-                client: handle,
+                client,
                 task: task.abort_handle(),
             },
         );
@@ -311,15 +350,47 @@ impl Core {
             self.completions
                 .push(|out| wire::write_connection(out, response.connection.facts()));
         }
-        if response.body.len() <= INLINE_BODY {
-            self.completions
-                .push(|out| wire::write_response(out, id, response, &BodyPlace::Inline));
-        } else {
-            self.completions
-                .push_with_body(response.body.clone(), |out, token| {
-                    wire::write_response(out, id, response, &BodyPlace::Token(token));
+        match &response.body {
+            ResponseBody::Whole(body) if body.len() <= INLINE_BODY => self
+                .completions
+                .push(|out| wire::write_response(out, id, response, &BodyPlace::Inline(body))),
+            ResponseBody::Whole(body) => {
+                let length = body.len();
+                self.completions.push_with_body(body.clone(), |out, token| {
+                    wire::write_response(out, id, response, &BodyPlace::Token(token, length));
                 });
+            }
+            ResponseBody::Streaming(_) => self
+                .completions
+                .push(|out| wire::write_response(out, id, response, &BodyPlace::Stream)),
         }
+    }
+
+    /// Passes on what JavaScript wants of the body of request `of`.
+    fn demand(self: &Arc<Self>, id: u32, of: u32, what: Want) {
+        let demand = Demand::new(self.clone(), id, what);
+        if let Some(stream) = lock(&self.streams).get(&of) {
+            let _ = stream.send(demand); // a stream that has just ended drops it, which answers it
+        }
+    }
+
+    fn read_body(self: &Arc<Self>, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let of = record.u32()?;
+        let what = if record.flag()? {
+            Want::Rest
+        } else {
+            Want::Piece
+        };
+        self.demand(id, of, what);
+        Ok(())
+    }
+
+    fn save_body(self: &Arc<Self>, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let of = record.u32()?;
+        self.demand(id, of, Want::File(record.str()?.into()));
+        Ok(())
     }
 
     fn set_policy(self: &Arc<Self>, mut record: Reader<'_>) -> Result<(), Malformed> {
@@ -490,6 +561,18 @@ struct Answer {
 }
 
 impl Answer {
+    /// Answers with `error`, if the request is still waited for.
+    fn fail(&self, error: &RequestError) {
+        if self.take_out() {
+            self.core.fail(self.id, error);
+        }
+    }
+
+    /// Whether the request is still waited for.
+    fn is_waited_for(&self) -> bool {
+        lock(&self.core.requests).contains_key(&self.id)
+    }
+
     /// True if the request is still waited for; from now on this task answers.
     fn take_out(&self) -> bool {
         lock(&self.core.requests).remove(&self.id).is_some()
@@ -502,6 +585,35 @@ impl Drop for Answer {
             let error = RequestError::Internal("a request's task ended early".into());
             self.core.fail(self.id, &error);
         }
+    }
+}
+
+/// Hands a response over whose body is read on demand, and serves the demands. Until the body has ended the request
+/// stays in the books: it can be cancelled, and ends with its client.
+async fn stream(answer: Answer, mut response: Response, limit: u64) {
+    if !answer.is_waited_for() {
+        return;
+    }
+    let (sender, demands) = mpsc::unbounded_channel();
+    lock(&answer.core.streams).insert(answer.id, sender);
+    let answered = Answered(answer);
+    let Answered(Answer { core, id }) = &answered;
+    core.complete(*id, &response);
+    let empty = ResponseBody::Whole(Bytes::new());
+    if let ResponseBody::Streaming(body) = std::mem::replace(&mut response.body, empty) {
+        drop(response);
+        pump(body, demands, limit).await;
+    }
+}
+
+/// An answer that was given, and whose body may be under way.
+struct Answered(Answer);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        let Answer { core, id } = &self.0;
+        lock(&core.streams).remove(id);
+        self.0.take_out();
     }
 }
 

@@ -10,7 +10,9 @@
 
 mod engine;
 mod environment;
+mod file;
 mod queue;
+mod stream;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use pinfetch_client::{Code, ConnectionFacts, Phase, RequestError, Response, TlsFacts};
+use pinfetch_client::{Code, ConnectionFacts, Fields, Phase, RequestError, Response, TlsFacts};
 use pinfetch_pins::{BadPin, Pin, PinSetSource, PinSource, Role, VerifiedPath, VerifyError};
 use rustls_pki_types::CertificateDer;
 
@@ -19,6 +19,8 @@ pub(crate) mod submission {
     pub(crate) const LOOKUP_REPLY: u8 = 5;
     pub(crate) const RELEASE: u8 = 6;
     pub(crate) const PINS: u8 = 7;
+    pub(crate) const READ: u8 = 8;
+    pub(crate) const SAVE: u8 = 9;
 }
 
 /// Kinds of completion (engine → JavaScript).
@@ -30,12 +32,19 @@ pub(crate) mod completion {
     pub(crate) const DONE: u8 = 5;
     pub(crate) const LOOKUP: u8 = 6;
     pub(crate) const SERVER_PINS: u8 = 7;
+    pub(crate) const BODY: u8 = 8;
+    pub(crate) const SAVED: u8 = 9;
 }
 
 /// Flags of a RESPONSE.
 const BODY_IS_TOKEN: u8 = 1;
 const HAS_URL: u8 = 2;
 const HAS_REASON: u8 = 4;
+const BODY_STREAMS: u8 = 8;
+const HAS_TRAILERS: u8 = 16;
+
+/// Flags of a BODY.
+const HAS_ENDED: u8 = 2;
 
 /// Tags of an error's fields.
 #[derive(Clone, Copy)]
@@ -252,15 +261,22 @@ impl Write for Vec<u8> {
     }
 }
 
-/// Where a response's body travels.
-pub(crate) enum BodyPlace {
+/// Where a body travels.
+pub(crate) enum BodyPlace<'b> {
     /// In the record.
-    Inline,
-    /// Apart, under this token.
-    Token(u32),
+    Inline(&'b [u8]),
+    /// Apart, under a token, of a length in bytes.
+    Token(u32, usize),
+    /// A piece at a time, when it is asked for.
+    Stream,
 }
 
-pub(crate) fn write_response(out: &mut Vec<u8>, id: u32, response: &Response, place: &BodyPlace) {
+pub(crate) fn write_response(
+    out: &mut Vec<u8>,
+    id: u32,
+    response: &Response,
+    place: &BodyPlace<'_>,
+) {
     out.nested(|out| {
         out.u8(completion::RESPONSE);
         out.u32(id);
@@ -270,18 +286,12 @@ pub(crate) fn write_response(out: &mut Vec<u8>, id: u32, response: &Response, pl
             http::Version::HTTP_11 => 1,
             _ => 0, // hyper's client speaks no other version than 1.0
         });
-        let token = if matches!(place, BodyPlace::Token(_)) {
-            BODY_IS_TOKEN
-        } else {
-            0
-        };
-        let url = if response.url.is_some() { HAS_URL } else { 0 };
-        let reason = if response.reason.is_some() {
-            HAS_REASON
-        } else {
-            0
-        };
-        out.u8(token | url | reason);
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        out.u8(flag(matches!(place, BodyPlace::Token(..)), BODY_IS_TOKEN)
+            | flag(response.url.is_some(), HAS_URL)
+            | flag(response.reason.is_some(), HAS_REASON)
+            | flag(matches!(place, BodyPlace::Stream), BODY_STREAMS)
+            | flag(response.trailers.is_some(), HAS_TRAILERS));
         out.u32(response.connection.facts().id);
         if let Some(url) = &response.url {
             out.str(url);
@@ -290,24 +300,62 @@ pub(crate) fn write_response(out: &mut Vec<u8>, id: u32, response: &Response, pl
             // latin1 on the wire of HTTP/1.1; anything else is shown as it can be
             out.str(&latin1(reason));
         }
-        out.size(response.headers.len());
-        out.nested(|out| {
-            for (name, value) in response.headers.iter() {
-                out.u16(u16::try_from(name.len()).unwrap_or(u16::MAX)); // a header section is bounded; a name is its part
-                let from = out.len();
-                out.extend_from_slice(name);
-                if let Some(name) = out.get_mut(from..) {
-                    name.make_ascii_lowercase();
-                }
-                out.bytes(value);
-            }
-        });
+        write_fields(out, &response.headers);
         match place {
-            BodyPlace::Inline => out.bytes(&response.body),
-            BodyPlace::Token(token) => {
+            BodyPlace::Inline(body) => out.bytes(body),
+            BodyPlace::Token(token, length) => {
                 out.u32(*token);
-                out.size(response.body.len());
+                out.size(*length);
             }
+            BodyPlace::Stream => {}
+        }
+        if let Some(trailers) = &response.trailers {
+            write_fields(out, trailers);
+        }
+    });
+}
+
+/// A count of field lines, and a block of names (lower case) and values.
+fn write_fields(out: &mut Vec<u8>, fields: &Fields) {
+    out.size(fields.len());
+    out.nested(|out| {
+        for (name, value) in fields.iter() {
+            out.u16(u16::try_from(name.len()).unwrap_or(u16::MAX)); // a header section is bounded; a name is its part
+            let from = out.len();
+            out.extend_from_slice(name);
+            if let Some(name) = out.get_mut(from..) {
+                name.make_ascii_lowercase();
+            }
+            out.bytes(value);
+        }
+    });
+}
+
+/// Part of a streamed body, the answer to a READ.
+pub(crate) fn write_body(
+    out: &mut Vec<u8>,
+    id: u32,
+    place: &BodyPlace<'_>,
+    end: Option<&Fields>,
+    has_ended: bool,
+) {
+    out.nested(|out| {
+        out.u8(completion::BODY);
+        out.u32(id);
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        out.u8(flag(matches!(place, BodyPlace::Token(..)), BODY_IS_TOKEN)
+            | flag(has_ended, HAS_ENDED)
+            | flag(end.is_some(), HAS_TRAILERS));
+        match place {
+            BodyPlace::Inline(body) => out.bytes(body),
+            BodyPlace::Token(token, length) => {
+                out.u32(*token);
+                out.size(*length);
+            }
+            BodyPlace::Stream => out.bytes(&[]),
+        }
+        if let Some(trailers) = end {
+            write_fields(out, trailers);
         }
     });
 }
@@ -406,6 +454,15 @@ pub(crate) fn write_done(out: &mut Vec<u8>, id: u32, count: usize) {
     });
 }
 
+/// The answer to a SAVE: how many bytes the file has.
+pub(crate) fn write_saved(out: &mut Vec<u8>, id: u32, length: u64) {
+    out.nested(|out| {
+        out.u8(completion::SAVED);
+        out.u32(id);
+        out.i64(i64::try_from(length).unwrap_or(i64::MAX));
+    });
+}
+
 pub(crate) fn write_lookup(out: &mut Vec<u8>, lookup: u32, client: u32, host: &str) {
     out.nested(|out| {
         out.u8(completion::LOOKUP);
@@ -430,7 +487,7 @@ pub(crate) fn write_failure(out: &mut Vec<u8>, error: &RequestError) {
 
 fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
     out.u16(error.code() as u16);
-    let mut fields = Fields::new(out);
+    let mut fields = Details::new(out);
     fields.text(Tag::Message, message);
     match error {
         RequestError::BadPin { report, remote } => {
@@ -506,6 +563,9 @@ fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
                 out.i64(i64::try_from(*limit).unwrap_or(i64::MAX));
             });
         }
+        RequestError::File { source, .. } => {
+            fields.text(Tag::SystemCode, &format!("{:?}", source.kind()));
+        }
         RequestError::Policy(error) => {
             fields.text(Tag::Pattern, error.pattern());
             if let Some(index) = error.index() {
@@ -529,20 +589,20 @@ fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
 /// A certificate's failure outside a connection, as `verifyChain` answers it.
 pub(crate) fn write_verify_failure(out: &mut Vec<u8>, error: &VerifyError) {
     out.u16(Code::of_verify(error.code()) as u16);
-    let mut fields = Fields::new(out);
+    let mut fields = Details::new(out);
     fields.text(Tag::Message, &error.to_string());
     fields.verify(error);
     fields.end();
 }
 
 /// The fields of one error; their count is filled in at the end.
-struct Fields<'a> {
+struct Details<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
     count: u32,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> Details<'a> {
     fn new(out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
         out.u32(0);

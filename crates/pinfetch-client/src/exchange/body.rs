@@ -66,6 +66,22 @@ impl Body {
         }
     }
 
+    /// Appends some of the body to `out`, hardly more than `room` bytes; whether the body has ended.
+    ///
+    /// A future dropped while it waits has taken nothing.
+    pub(crate) async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, Fault> {
+        match self {
+            Self::Http1(body) => body.read(out, room).await,
+            Self::Http2(_) => match self.data().await? {
+                Some(data) => {
+                    out.extend_from_slice(&data);
+                    Ok(false)
+                }
+                None => Ok(true),
+            },
+        }
+    }
+
     /// The trailer section (RFC 9110 §6.5), once the body has ended.
     pub(crate) fn trailers(&mut self) -> Option<Fields> {
         match self {

@@ -309,6 +309,39 @@ impl Body {
         poll_fn(|cx| self.poll_data(cx)).await
     }
 
+    /// Appends at most `room` bytes of the body to `out`, as many as one reading gives; whether the body has ended.
+    ///
+    /// A future dropped while it waits has taken nothing.
+    pub(crate) async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, Fault> {
+        let direct = match self.state {
+            State::Length(left) => left,
+            State::UntilClosed => u64::MAX,
+            State::Chunked(_) | State::Ended => 0,
+        };
+        if direct > 0
+            && let Some(connection) = self.connection()
+            && connection.buffer.is_empty()
+        {
+            // from the TLS session into its place, with no buffer in between
+            let most = direct.min(room as u64);
+            let mut stream = (&mut connection.stream).take(most);
+            out.reserve(room.min(READ_BODY));
+            let read = stream.read_buf(out).await.map_err(Fault::Io)?;
+            match &mut self.state {
+                State::Length(left) if read > 0 => *left -= read as u64,
+                State::Length(_) => return Err(Fault::Ended),
+                _ if read > 0 => return Ok(false),
+                _ => self.state = State::Ended,
+            }
+        } else if let Some(data) = self.data().await? {
+            out.extend_from_slice(&data);
+        }
+        if self.left() == Some(0) {
+            self.end();
+        }
+        Ok(matches!(self.state, State::Ended))
+    }
+
     /// The rest of the body, which has `left` bytes.
     pub(crate) async fn whole(&mut self, left: u64) -> Result<Bytes, Fault> {
         let Some(connection) = self.connection() else {

@@ -1,0 +1,302 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Client, type ClientOptions, type Response } from '../../src/index.js'
+import { startRaw } from '../raw.js'
+import { type Endpoint, startGenuine } from '../testkit.js'
+
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'pinfetch-body-'))
+})
+
+afterAll(() => rm(folder, { recursive: true }))
+
+function clientOf(server: Endpoint, options: ClientOptions = {}): Client {
+  return new Client({
+    ca: server.ca,
+    lookup: server.lookup,
+    pins: { [server.hostname]: [server.leafPin] },
+    ...options,
+  })
+}
+
+/** What the genuine server sends as `/bytes/N`. */
+function letters(length: number): string {
+  return 'abcdefghijklmnopqrstuvwxyz'.repeat(Math.ceil(length / 26)).slice(0, length)
+}
+
+async function piecesOf(response: Response): Promise<string> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of response.body ?? []) pieces.push(piece)
+  return Buffer.concat(pieces).toString()
+}
+
+describe.each([
+  ['HTTP/1.1', ['http/1.1'] as const],
+  ['HTTP/2', ['h2'] as const],
+])('over %s', (_name, alpn) => {
+  test.each([
+    ['/bytes/70000', 70_000],
+    ['/bytes/5000000', 5_000_000],
+    ['/chunked/500', 500],
+    ['/chunked/3000000', 3_000_000],
+  ])('%s is the same by every way of reading', async (path, length) => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server)
+    const expected = letters(length)
+    const get = () => client.get(server.at(path))
+
+    expect((await (await get()).text()) === expected).toBe(true)
+    expect(Buffer.from(await (await get()).bytes()).equals(Buffer.from(expected))).toBe(true)
+    expect((await (await get()).arrayBuffer()).byteLength).toBe(length)
+    expect((await (await get()).blob()).size).toBe(length)
+    expect((await piecesOf(await get())) === expected).toBe(true)
+    expect((await (await get()).toWeb().text()) === expected).toBe(true)
+    const file = join(folder, 'saved')
+    expect(await (await get()).saveTo(file)).toBe(length)
+    expect((await readFile(file, 'utf8')) === expected).toBe(true)
+    const stats = await server.stats()
+    if (alpn[0] === 'h2') expect(stats.accepted).toBe(1) // every body was read to its end
+  })
+
+  test('a clone has the same body', async () => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server)
+    for (const path of ['/bytes/100', '/bytes/100000', '/bytes/1000000']) {
+      const response = await client.get(server.at(path))
+      const copy = response.clone()
+      const texts = await Promise.all([response.text(), copy.text()])
+      expect(texts.map((text) => text === letters(Number(path.slice(7))))).toEqual([true, true])
+      expect(() => response.clone()).toThrow(TypeError)
+    }
+  })
+
+  test('a reader that gives up ends the stream, and the client goes on', async () => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server)
+    const response = await client.get(server.at('/bytes/100000000'))
+    for await (const piece of response.body ?? []) {
+      expect(piece.length).toBeGreaterThan(0)
+      break
+    }
+    expect(response.bodyUsed).toBe(true)
+    expect(await (await client.get(server.at('/bytes/3'))).text()).toBe('abc')
+  })
+
+  test('a signal ends a body under way with its reason', async () => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server)
+    const controller = new AbortController()
+    const response = await client.get(server.at('/bytes/100000000'), { signal: controller.signal })
+    const reason = new Error('enough')
+    const reading = response.bytes()
+    controller.abort(reason)
+    await expect(reading).rejects.toBe(reason)
+    expect(await (await client.get(server.at('/bytes/3'))).text()).toBe('abc')
+  })
+
+  test('the time limit counts for the body too', async () => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server, { timeout: 300 })
+    const response = await client.get(server.at('/bytes/500000000'))
+    const reader = response.body?.getReader()
+    await reader?.read() // and then nobody reads for longer than the request may take
+    await new Promise((resolve) => setTimeout(resolve, 350))
+    const rest = async () => {
+      while (!(await reader?.read())?.done);
+    }
+    await expect(rest()).rejects.toMatchObject({ code: 'ERR_TIMEOUT', phase: 'body', limit: 300 })
+  })
+
+  test('a body of a gibibyte passes through in little memory', async () => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server, { timeout: 0 })
+    await (await client.get(server.at('/bytes/20000000'))).bytes() // what is needed once
+    const response = await client.get(server.at(`/bytes/${1 << 30}`))
+    const before = process.memoryUsage.rss()
+    let [length, most] = [0, 0]
+    for await (const piece of response.body ?? []) {
+      length += piece.length
+      most = Math.max(most, process.memoryUsage.rss() - before)
+    }
+    expect(length).toBe(1 << 30)
+    expect(most).toBeLessThan(96 << 20) // that of the test runner, whose garbage comes and goes, included
+  }, 120_000)
+
+  test('pins that change end a body under way, and the handler is told', async () => {
+    await using server = await startGenuine({ alpn })
+    const told: string[] = []
+    await using client = clientOf(server, {
+      onBadPin: (event) => void told.push(event.request.url),
+    })
+    const url = server.at('/bytes/100000000')
+    const response = await client.get(url)
+    const reading = response.bytes()
+    await client.setPins({
+      [server.hostname]: [`sha256/${Buffer.alloc(32, 7).toString('base64')}`],
+    })
+    await expect(reading).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+    expect(told).toEqual([url])
+  })
+})
+
+test('a body that ends early is an error, and never a short body', async () => {
+  const cases: [fields: string, body: string][] = [
+    ['Content-Length: 100', 'x'.repeat(99)],
+    ['Content-Length: 100000', 'x'.repeat(99_999)],
+    ['Transfer-Encoding: chunked', '5\r\nhello\r\n'],
+    ['Transfer-Encoding: chunked', '5\r\nhello\r\n0\r\n'],
+    ['Transfer-Encoding: chunked', '5\r\nhel'],
+  ]
+  for (const [fields, body] of cases) {
+    await using server = await startRaw((socket) =>
+      socket.end(`HTTP/1.1 200 OK\r\n${fields}\r\n\r\n${body}`),
+    )
+    await using client = new Client()
+    const reading = client.get(server.url).then((response) => response.text())
+    await expect(reading, body.slice(-20)).rejects.toMatchObject({ code: 'ERR_CONNECTION_CLOSED' })
+  }
+})
+
+test('a response that breaks the rules of HTTP/1.1 is refused, and its connection closed', async () => {
+  const cases: string[] = [
+    'Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello',
+    'Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello',
+    'Content-Length: 5, 5\r\n\r\nhello',
+    'Content-Length: -5\r\n\r\nhello',
+    'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    'Transfer-Encoding: chunked\r\n\r\n5 \x01\r\nhello\r\n0\r\n\r\n',
+    'Transfer-Encoding: chunked\r\n\r\nxyz\r\n',
+    'Transfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n',
+    'Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n',
+    'A: b\r\n folded\r\nContent-Length: 0\r\n\r\n',
+    'A: b\rc\r\nContent-Length: 0\r\n\r\n',
+    'A: b\0c\r\nContent-Length: 0\r\n\r\n',
+    'A : b\r\nContent-Length: 0\r\n\r\n',
+    `${'A: b\r\n'.repeat(513)}\r\n`,
+    `A: ${'b'.repeat(300_000)}\r\n\r\n`,
+  ]
+  for (const rest of cases) {
+    await using server = await startRaw((socket) =>
+      socket.write(`HTTP/1.1 200 OK\r\n${rest}`, 'latin1'),
+    )
+    await using client = new Client()
+    const reading = client.get(server.url).then((response) => response.text())
+    await expect(reading, rest.slice(0, 60)).rejects.toMatchObject({ code: 'ERR_HTTP_PROTOCOL' })
+    await expect.poll(() => server.open.size, { message: rest.slice(0, 60) }).toBe(0)
+  }
+})
+
+test('what comes after a response is no answer to the next request', async () => {
+  await using server = await startRaw((socket, head) =>
+    socket.write(
+      head.startsWith('GET /first')
+        ? 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil'
+        : 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood',
+    ),
+  )
+  await using client = new Client()
+  expect(await (await client.get(`${server.url}first`)).text()).toBe('ok')
+  expect(await (await client.get(`${server.url}second`)).text()).toBe('good')
+})
+
+test('what comes on an idle connection ends it', async () => {
+  await using server = await startRaw((socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil'), 20)
+  })
+  await using client = new Client()
+  for (let round = 0; round < 3; round += 1) {
+    expect(await (await client.get(server.url)).text()).toBe('ok')
+    await new Promise((resolve) => setTimeout(resolve, 60))
+  }
+  expect(server.heads.length).toBe(3)
+})
+
+test('interim responses are passed over, up to a limit', async () => {
+  let count = 3
+  await using server = await startRaw((socket) =>
+    socket.write(
+      `${'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(count)}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`,
+    ),
+  )
+  await using client = new Client()
+  expect(await (await client.get(server.url)).text()).toBe('ok')
+  count = 33
+  await expect(client.get(server.url)).rejects.toMatchObject({ code: 'ERR_HTTP_PROTOCOL' })
+})
+
+test('trailers are there when the body was read', async () => {
+  for (const length of [5, 200_000]) {
+    await using server = await startRaw((socket) =>
+      socket.write(
+        `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${length.toString(16)}\r\n${'x'.repeat(length)}\r\n0\r\nDigest: abc\r\n\r\n`,
+      ),
+    )
+    await using client = new Client()
+    const response = await client.get(server.url)
+    expect((await response.text()).length).toBe(length)
+    expect(response.trailers.get('digest')).toBe('abc')
+  }
+})
+
+test('fields keep their order, spelling and repeats over HTTP/1.1', async () => {
+  await using server = await startRaw((socket) =>
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'),
+  )
+  await using client = new Client({ headers: { 'User-Agent': 'me' } })
+  const headers: [string, string][] = [
+    ['X-Zed', '1'],
+    ['accept', 'text/html'],
+    ['X-aBc', '2'],
+    ['x-zed', '3'],
+  ]
+  await client.get(server.url, { headers })
+  const lines = server.heads[0]?.split('\r\n').slice(2)
+  expect(lines).toEqual(['X-Zed: 1', 'accept: text/html', 'X-aBc: 2', 'x-zed: 3', 'User-Agent: me'])
+})
+
+test('a form is read by its content type', async () => {
+  await using server = await startRaw((socket) =>
+    socket.write(
+      'HTTP/1.1 200 OK\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\na=1&b=2',
+    ),
+  )
+  await using client = new Client()
+  const form = await (await client.get(server.url)).formData()
+  expect([...form]).toEqual([
+    ['a', '1'],
+    ['b', '2'],
+  ])
+})
+
+test('a file is replaced when the body is whole, and not before', async () => {
+  let isWhole = false
+  await using server = await startRaw((socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${'x'.repeat(150_000)}`)
+    if (isWhole) socket.write('x'.repeat(50_000))
+    else socket.end()
+  })
+  await using client = new Client()
+  const file = join(folder, 'kept')
+  await writeFile(file, 'as it was')
+  const saved = client.get(server.url).then((response) => response.saveTo(file))
+  await expect(saved).rejects.toMatchObject({ code: 'ERR_CONNECTION_CLOSED' })
+  expect(await readFile(file, 'utf8')).toBe('as it was')
+  expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([])
+  isWhole = true
+  const response = await client.get(server.url)
+  expect(await response.saveTo(pathToFileURL(file))).toBe(200_000)
+  expect((await readFile(file)).length).toBe(200_000)
+  await expect(response.text()).rejects.toThrow(TypeError)
+  const nowhere = join(folder, 'none', 'x')
+  await expect((await client.get(server.url)).saveTo(nowhere)).rejects.toMatchObject({
+    code: 'ERR_FILE',
+    message: expect.stringContaining(nowhere),
+  })
+})

@@ -1,0 +1,220 @@
+//! What a response carries, as its reader gets it: whole, when it is small or there already, or a piece at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::poll_immediate;
+use tokio::time::Instant;
+
+use crate::client::Prepared;
+use crate::connect::Live;
+use crate::deadline::Phase;
+use crate::error::RequestError;
+use crate::exchange::body::{Body, BodyError};
+use crate::exchange::fields::Fields;
+use crate::exchange::{Failure, Fault};
+use crate::gate::InFlight;
+
+/// Bodies that are known to be no larger are waited for before the response is handed over.
+pub(crate) const SMALL: usize = 64 * 1024;
+/// How much is reserved at first for a body whose size is unknown.
+const FIRST_RESERVE: usize = 64 * 1024;
+/// How much more is reserved at once than has come.
+const MOST_RESERVE: usize = 64 << 20;
+
+/// The body of a response.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// All of it.
+    Whole(Bytes),
+    /// To be read. Dropped before its end, it gives the connection or stream up.
+    Streaming(Box<Streaming>),
+}
+
+impl ResponseBody {
+    /// The whole body, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`RequestError::BodyTooLarge`], or whatever ends the body early.
+    pub async fn collect(self, limit: u64) -> Result<Bytes, RequestError> {
+        match self {
+            Self::Whole(bytes) if bytes.len() as u64 > limit => {
+                Err(RequestError::BodyTooLarge { limit })
+            }
+            Self::Whole(bytes) => Ok(bytes),
+            Self::Streaming(mut streaming) => streaming.collect(limit).await,
+        }
+    }
+}
+
+/// A body that is still being received.
+pub struct Streaming {
+    /// What came together with the header section.
+    first: Vec<u8>,
+    body: Box<Body>,
+    has_ended: bool,
+    request: Box<Prepared>,
+    live: Arc<Live>,
+    deadline: Option<(Instant, Duration)>,
+    _in_flight: InFlight,
+}
+
+impl std::fmt::Debug for Streaming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streaming")
+            .field("left", &self.body.left())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is there of a body when its response is handed over.
+pub(crate) enum Begun {
+    Whole(Bytes),
+    Open { first: Vec<u8>, body: Box<Body> },
+}
+
+/// Waits for a small body, and takes of any other what has come with the header section.
+pub(crate) async fn begin(mut body: Body, trailers: &mut Option<Fields>) -> Result<Begun, Fault> {
+    let left = body.left();
+    if left.is_some_and(|left| left <= SMALL as u64) {
+        return match body.collect(SMALL as u64).await {
+            Ok(bytes) => {
+                *trailers = body.trailers();
+                Ok(Begun::Whole(bytes))
+            }
+            Err(BodyError::Broken(fault)) => Err(fault),
+            Err(BodyError::TooLarge) => Err(Fault::Ended), // it was promised to be small
+        };
+    }
+    let mut first = Vec::new();
+    while left.is_none() && first.len() < SMALL {
+        let room = SMALL - first.len();
+        match poll_immediate(body.read(&mut first, room)).await {
+            None => break,
+            Some(Ok(false)) => {}
+            Some(Ok(true)) => {
+                *trailers = body.trailers();
+                return Ok(Begun::Whole(first.into()));
+            }
+            Some(Err(fault)) => return Err(fault),
+        }
+    }
+    Ok(Begun::Open {
+        first,
+        body: Box::new(body),
+    })
+}
+
+impl Streaming {
+    pub(crate) fn new(
+        first: Vec<u8>,
+        body: Box<Body>,
+        request: Box<Prepared>,
+        live: Arc<Live>,
+        deadline: Option<(Instant, Duration)>,
+        in_flight: InFlight,
+    ) -> Self {
+        Self {
+            first,
+            body,
+            has_ended: false,
+            request,
+            live,
+            deadline,
+            _in_flight: in_flight,
+        }
+    }
+
+    /// Appends some of the body to `out`, hardly more than `room` bytes; whether the body has ended.
+    ///
+    /// A future dropped while it waits has taken nothing.
+    ///
+    /// # Errors
+    /// Whatever ends the body early, the request's time limit included.
+    pub async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, RequestError> {
+        if !self.first.is_empty() {
+            if out.is_empty() {
+                std::mem::swap(out, &mut self.first);
+            } else {
+                out.append(&mut self.first);
+            }
+            return Ok(false);
+        }
+        if self.has_ended {
+            return Ok(true);
+        }
+        let reading = self.body.read(out, room);
+        let read = match self.deadline {
+            None => reading.await,
+            Some((deadline, limit)) => match tokio::time::timeout_at(deadline, reading).await {
+                Ok(read) => read,
+                Err(_elapsed) => {
+                    return Err(RequestError::Timeout {
+                        phase: Phase::Body,
+                        limit,
+                    });
+                }
+            },
+        };
+        let failure = Failure {
+            request: &self.request,
+            live: &self.live,
+        };
+        if let Some(refusal) = failure.refusal() {
+            return Err(refusal);
+        }
+        self.has_ended = read.map_err(|fault| failure.named(fault))?;
+        Ok(self.has_ended)
+    }
+
+    /// The rest of the body, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`RequestError::BodyTooLarge`], or whatever ends the body early.
+    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, RequestError> {
+        self.collect_after(Vec::new(), limit).await
+    }
+
+    /// `whole`, which was read before, and the rest of the body: together at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    pub async fn collect_after(
+        &mut self,
+        mut whole: Vec<u8>,
+        limit: u64,
+    ) -> Result<Bytes, RequestError> {
+        let read = whole.len().saturating_add(self.first.len());
+        let left = self.body.left();
+        if left.is_some_and(|left| left.saturating_add(read as u64) > limit) {
+            return Err(RequestError::BodyTooLarge { limit });
+        }
+        let left = left
+            .and_then(|left| usize::try_from(left).ok())
+            .unwrap_or(0);
+        let promised = left.saturating_add(read);
+        whole.reserve(promised.clamp(FIRST_RESERVE, 1 << 20));
+        loop {
+            let room = whole.capacity() - whole.len();
+            if room == 0 {
+                // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
+                let rest = promised.saturating_sub(whole.len());
+                whole.reserve_exact(rest.max(whole.len().min(MOST_RESERVE)));
+                continue;
+            }
+            let has_ended = self.read(&mut whole, room).await?;
+            if whole.len() as u64 > limit {
+                return Err(RequestError::BodyTooLarge { limit });
+            }
+            if has_ended {
+                return Ok(whole.into());
+            }
+        }
+    }
+
+    /// The trailer section (RFC 9110 §6.5), once the body has ended.
+    pub fn trailers(&mut self) -> Option<Fields> {
+        self.body.trailers()
+    }
+}
