@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod coding;
 mod config;
 mod connect;
 mod content;
