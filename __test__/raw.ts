@@ -1,6 +1,7 @@
 // A server that says exactly what a test wants said, for what no well-behaved server says.
 
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer, type Socket } from 'node:net'
 
 /** A plain TCP server on loopback. */
@@ -40,6 +41,24 @@ export async function startRaw(answer: (socket: Socket, head: string) => void): 
     open,
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+/** Node's own HTTP/1.1 server, which sends back each request's body while it comes. */
+export async function startEcho(): Promise<{ readonly url: string } & AsyncDisposable> {
+  const server = createHttpServer((request, response) => {
+    request.pipe(response)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return {
+    url: `http://127.0.0.1:${address.port}/`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
       server.close()
       await once(server, 'close')
     },

@@ -66,7 +66,7 @@ function write(out: Writer, vector: Vector): void {
       const body = vector.body === null ? null : Buffer.from(vector.body, 'hex')
       const headers = vector.headers.length === 0 ? null : vector.headers.flat()
       const timeout = vector.timeoutMs ?? TIMEOUT_OF_CLIENT
-      writeRequest(out, id, client, vector.method, timeout, vector.url, headers, body)
+      writeRequest(out, id, client, vector.method, timeout, vector.url, headers, body, null)
       break
     }
     case 'CANCEL':
@@ -114,8 +114,8 @@ describe('submissions', () => {
   test('text is written as the bytes that it stands for', () => {
     const text = new Writer(8)
     const bytes = new Writer(8)
-    writeRequest(text, 1, 1, 'POST', 0, '/', null, 'grüße 👋')
-    writeRequest(bytes, 1, 1, 'POST', 0, '/', null, Buffer.from('grüße 👋'))
+    writeRequest(text, 1, 1, 'POST', 0, '/', null, 'grüße 👋', null)
+    writeRequest(bytes, 1, 1, 'POST', 0, '/', null, Buffer.from('grüße 👋'), null)
     expect(text.written()).toEqual(bytes.written())
   })
 })

@@ -55,7 +55,7 @@ export class Client {
     this.#hasDefaultType = settings.hasDefaultType
   }
 
-  /** Requests as the fetch standard's `fetch` does, where it can; redirects are not followed. */
+  /** Requests as the fetch standard's `fetch` does, where it can. */
   fetch(input: RequestInput, init?: RequestInit): Promise<Response> {
     try {
       const [url, combined] = splitInput(input, init)

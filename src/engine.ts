@@ -138,6 +138,7 @@ export class Engine {
       call.url,
       call.headers,
       call.body,
+      call.extras,
     )
     this.#schedule()
     if (channels.requestCreate.hasSubscribers)

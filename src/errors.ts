@@ -30,6 +30,10 @@ const CODES = {
   60: 'ERR_HTTP_PROTOCOL',
   61: 'ERR_HTTP_BODY_TOO_LARGE',
   62: 'ERR_HTTP2',
+  63: 'ERR_HTTP_CONTENT_CODING',
+  64: 'ERR_HTTP_EXPANSION',
+  65: 'ERR_HTTP_REDIRECT',
+  66: 'ERR_HTTP_TOO_MANY_REDIRECTS',
   70: 'ERR_POLICY_INVALID_PIN',
   71: 'ERR_POLICY_INVALID_HOST',
   72: 'ERR_POLICY_DUPLICATE_HOST',
@@ -244,11 +248,16 @@ export class AbortError extends PinfetchError {
 export class ProtocolError extends PinfetchError {
   /** The host that answered. */
   declare readonly hostname?: string
-  /** `ERR_HTTP_BODY_TOO_LARGE`: the limit in force, in bytes. */
+  /**
+   * The limit in force: bytes (`ERR_HTTP_BODY_TOO_LARGE`), bytes for a byte (`ERR_HTTP_EXPANSION`), redirects
+   * (`ERR_HTTP_TOO_MANY_REDIRECTS`).
+   */
   declare readonly limit?: number
+  /** `ERR_HTTP_REDIRECT`, `ERR_HTTP_TOO_MANY_REDIRECTS`: where the redirect leads, as the server wrote it. */
+  declare readonly url?: string
   constructor(code: ErrorCode, failure: Failure) {
     super(code, failure.message, causeOf(failure))
-    keep(this, failure, ['hostname', 'limit'])
+    keep(this, failure, ['hostname', 'limit', 'url'])
   }
 }
 

@@ -2,8 +2,15 @@ import type { BadPinHandler } from './bad-pin.js'
 import { invalidOption, nameOf, PolicyError } from './errors.js'
 import type { LookupFunction } from './lookup.js'
 import { type PinsInput, type Policy, writePolicy } from './policy.js'
-import { type HeadersInit, hasField, readHeaders, readTimeout } from './request.js'
-import { Writer } from './wire.js'
+import {
+  type HeadersInit,
+  hasField,
+  MOST_REDIRECTS,
+  type RedirectMode,
+  readHeaders,
+  readTimeout,
+} from './request.js'
+import { RedirectMode as RedirectModes, Writer } from './wire.js'
 
 /** Trust anchors: certificates in PEM (one or many in a text) or DER. */
 export type AnchorsInput = string | Uint8Array | readonly (string | Uint8Array)[]
@@ -49,6 +56,19 @@ export interface ClientOptions {
   readonly timeout?: number | undefined
   /** The largest response body that is held in memory, in bytes; a stream is its reader's to bound. @default 536870912 */
   readonly maxResponseBytes?: number | undefined
+  /** Whether content codings (gzip, deflate, br, zstd) are asked for and undone. @default true */
+  readonly decompress?: boolean | undefined
+  /**
+   * How many bytes a byte of a compressed body may become, once it has become a mebibyte: more is a decompression bomb,
+   * `ERR_HTTP_EXPANSION`.
+   *
+   * @default 200
+   */
+  readonly maxExpansion?: number | undefined
+  /** Whether redirects are followed, handed over, or errors. @default 'follow' */
+  readonly redirect?: RedirectMode | undefined
+  /** How many redirects in a row are followed. @default 20 */
+  readonly maxRedirects?: number | undefined
   /** Milliseconds until an idle connection is closed. @default 60000 */
   readonly idleTimeout?: number | undefined
   /** Header fields of every request that does not name them itself. @default {} */
@@ -73,6 +93,10 @@ export const DEFAULTS = {
   connections: 128,
   timeout: 30_000,
   maxResponseBytes: 512 * 1024 * 1024,
+  decompress: true,
+  maxExpansion: 200,
+  redirect: 'follow',
+  maxRedirects: 20,
   idleTimeout: 60_000,
   minVersion: 'TLSv1.2',
 } as const
@@ -90,6 +114,10 @@ const NAMES = [
   'connections',
   'timeout',
   'maxResponseBytes',
+  'decompress',
+  'maxExpansion',
+  'redirect',
+  'maxRedirects',
   'idleTimeout',
   'headers',
   'lookup',
@@ -156,6 +184,10 @@ export function readOptions(options: unknown): Settings {
   out.u32(headers.length >> 1)
   for (let index = 0; index < headers.length; index++) out.latin1(headers[index] ?? '')
   out.u8(choice(given, 'minVersion', DEFAULTS.minVersion, TLS_VERSIONS))
+  out.flag(flag(given, 'decompress', DEFAULTS.decompress))
+  out.u32(count(given, 'maxExpansion', DEFAULTS.maxExpansion, 1, LARGEST_U32))
+  out.u8(choice(given, 'redirect', DEFAULTS.redirect, RedirectModes))
+  out.u32(count(given, 'maxRedirects', DEFAULTS.maxRedirects, 0, MOST_REDIRECTS))
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

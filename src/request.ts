@@ -1,5 +1,6 @@
 import { type BodyInit, extractBody } from './body.js'
 import { invalidArgument, nameOf } from './errors.js'
+import { Extra, RedirectMode as RedirectModes, Writer } from './wire.js'
 
 /** Header fields of a request: an object of values or lists of values, or pairs, a `Headers` or a `Map`. */
 export type HeadersInit =
@@ -14,9 +15,23 @@ export interface RequestInit {
   readonly body?: BodyInit | null | undefined
   /** Milliseconds for the whole request, body included; 0 for no limit. @default the client's */
   readonly timeout?: number | undefined
-  /** Gives the request up: its promise rejects with the signal's reason. */
+  /** Gives the request up, its body included: what waits rejects with the signal's reason. */
   readonly signal?: AbortSignal | null | undefined
+  /**
+   * Redirects are followed, handed over as responses like any other, or errors. Each hop is pinned by its own host's
+   * pins, and credentials (`authorization`, `cookie`) stay with their origin.
+   *
+   * @default the client's
+   */
+  readonly redirect?: RedirectMode | undefined
+  /** How many redirects in a row are followed. @default the client's */
+  readonly maxRedirects?: number | undefined
+  /** Whether content codings (gzip, deflate, br, zstd) are asked for and undone. @default the client's */
+  readonly decompress?: boolean | undefined
 }
+
+/** What becomes of redirects, as in the fetch standard. */
+export type RedirectMode = keyof typeof RedirectModes
 
 /** A request as an object, such as the global `Request`. A body that is a stream is refused. */
 export interface RequestLike extends RequestInit {
@@ -36,12 +51,25 @@ export interface Call {
   /** Milliseconds; null for the client's. */
   readonly timeout: number | null
   readonly signal: AbortSignal | null
+  /** What else differs from the client's options, as the wire wants it. */
+  readonly extras: Uint8Array | null
 }
 
-const INIT_KEYS = new Set(['method', 'headers', 'body', 'timeout', 'signal'])
+const INIT_KEYS = new Set([
+  'method',
+  'headers',
+  'body',
+  'timeout',
+  'signal',
+  'redirect',
+  'maxRedirects',
+  'decompress',
+])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that no field value may hold
 const NOT_IN_VALUE = /[\0-\x08\n-\x1f\x7f]|[^\0-\xff]/
+/** More in a row is a mistake. */
+export const MOST_REDIRECTS = 1000
 const LONGEST_NAME = 0xffff
 const LONGEST_TIMEOUT = 0xffff_fffe
 
@@ -58,7 +86,15 @@ export function readCall(
 ): Call {
   const url = typeof input === 'string' ? input : hrefOf(input)
   if (init === undefined) {
-    return { method: method ?? 'GET', url, headers: null, body: null, timeout: null, signal: null }
+    return {
+      method: method ?? 'GET',
+      url,
+      headers: null,
+      body: null,
+      timeout: null,
+      signal: null,
+      extras: null,
+    }
   }
   if (typeof init !== 'object' || init === null) {
     throw invalidArgument(`the request's options are ${nameOf(init)}: give an object`)
@@ -80,7 +116,41 @@ export function readCall(
     body: body === null ? null : body.content,
     timeout: init.timeout === undefined ? null : readTimeout('timeout', init.timeout),
     signal: readSignal(init.signal),
+    extras: readExtras(init),
   }
+}
+
+/** Options that the wire carries only where they are given. */
+function readExtras(init: RequestInit): Uint8Array | null {
+  const { redirect, maxRedirects, decompress } = init
+  if (redirect === undefined && maxRedirects === undefined && decompress === undefined) return null
+  const out = new Writer(16)
+  if (redirect !== undefined) {
+    if (typeof redirect !== 'string' || !Object.hasOwn(RedirectModes, redirect)) {
+      throw invalidArgument(
+        `redirect is ${typeof redirect === 'string' ? JSON.stringify(redirect) : nameOf(redirect)}: give "follow", "manual" or "error"`,
+      )
+    }
+    out.u8(Extra.redirect)
+    out.u8(RedirectModes[redirect])
+  }
+  if (maxRedirects !== undefined) {
+    if (!Number.isInteger(maxRedirects) || maxRedirects < 0 || maxRedirects > MOST_REDIRECTS) {
+      throw invalidArgument(
+        `maxRedirects is ${typeof maxRedirects === 'number' ? maxRedirects : nameOf(maxRedirects)}: give a whole number from 0 to ${MOST_REDIRECTS}`,
+      )
+    }
+    out.u8(Extra.maxRedirects)
+    out.u32(maxRedirects)
+  }
+  if (decompress !== undefined) {
+    if (typeof decompress !== 'boolean') {
+      throw invalidArgument(`decompress is ${nameOf(decompress)}: give true or false`)
+    }
+    out.u8(Extra.decompress)
+    out.flag(decompress)
+  }
+  return out.written()
 }
 
 /** Takes a `fetch` input apart; `init` wins over what the input says itself. */
@@ -92,8 +162,9 @@ export function splitInput(
   if (typeof input !== 'object' || input === null || !('url' in input)) {
     throw invalidArgument(`the request is ${nameOf(input)}: give a URL or an object with a url`)
   }
-  const { url, method, headers, body, timeout, signal } = input
-  return [url, { method, headers, body, timeout, signal, ...init }]
+  const { url, method, headers, body, timeout, signal, redirect, maxRedirects, decompress } = input
+  const own = { method, headers, body, timeout, signal, redirect, maxRedirects, decompress }
+  return [url, { ...own, ...init }]
 }
 
 function hrefOf(input: unknown): string {

@@ -13,6 +13,7 @@ import {
   responseBodyStreams,
   responseHeaders,
   responseReason,
+  responseRedirected,
   responseStatus,
   responseTrailers,
   responseUrl,
@@ -92,14 +93,14 @@ export class Response {
     return this.#headers
   }
 
-  /** The URL that was requested, in canonical form. */
+  /** The URL that was requested, or to which redirects have led, in canonical form. */
   get url(): string {
     return responseUrl(this.#chunk, this.#at) ?? this.#requestUrl
   }
 
-  /** Always false: redirects are not followed. */
+  /** Whether redirects have led to another URL than was asked for. */
   get redirected(): boolean {
-    return false
+    return responseRedirected(this.#chunk, this.#at)
   }
 
   /** `1.0`, `1.1` or `2`. */

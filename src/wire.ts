@@ -37,11 +37,18 @@ export const TIMEOUT_OF_CLIENT = 0xffff_ffff
 /** How a pin source's bytes are to be read. */
 export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 
+/** Tags of what a request says besides. */
+export const Extra = { redirect: 1, maxRedirects: 2, decompress: 3 } as const
+
+/** How redirects are treated, as records say it. */
+export const RedirectMode = { follow: 0, manual: 1, error: 2 } as const
+
 const BODY_IS_TOKEN = 1
 const HAS_URL = 2
 const HAS_REASON = 4
 const BODY_STREAMS = 8
 const HAS_TRAILERS = 16
+const IS_REDIRECTED = 32
 /** Of a BODY. */
 const HAS_ENDED = 2
 const PIN_LENGTH = 32
@@ -176,6 +183,13 @@ export class Writer {
     this.length += 4 + bytes.length
   }
 
+  /** Bytes as they are, without a length. */
+  raw(bytes: Uint8Array): void {
+    this.reserve(bytes.length)
+    this.bytes.set(bytes, this.length)
+    this.length += bytes.length
+  }
+
   /** Text or bytes, whichever it is. */
   blob(value: string | Uint8Array): void {
     if (typeof value === 'string') this.str(value)
@@ -296,6 +310,7 @@ export function writeRequest(
   url: string,
   headers: readonly string[] | null,
   body: string | Uint8Array | null,
+  extras: Uint8Array | null,
 ): void {
   const start = out.open(Submission.request)
   out.u32(id)
@@ -326,6 +341,7 @@ export function writeRequest(
     out.u8(1)
     out.blob(body)
   }
+  if (extras !== null) out.raw(extras)
   out.close(start)
 }
 
@@ -346,9 +362,7 @@ export function writeSetPolicy(out: Writer, id: number, client: number, policy: 
   const start = out.open(Submission.setPolicy)
   out.u32(id)
   out.u32(client)
-  out.reserve(policy.length)
-  out.bytes.set(policy, out.length)
-  out.length += policy.length
+  out.raw(policy)
   out.close(start)
 }
 
@@ -496,6 +510,11 @@ export function responseHeaders(bytes: Uint8Array, at: number): number {
 export function responseBody(bytes: Uint8Array, at: number): number {
   const headers = responseHeaders(bytes, at)
   return headers + 8 + u32At(bytes, headers + 4)
+}
+
+/** Whether redirects have led to another URL than was asked for. */
+export function responseRedirected(bytes: Uint8Array, at: number): boolean {
+  return ((bytes[at + 8] as number) & IS_REDIRECTED) !== 0
 }
 
 /** Whether the body is read a piece at a time; nothing stands in its place then. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Client, type ClientOptions, type Response } from '../../src/index.js'
-import { startRaw } from '../raw.js'
+import { startEcho, startRaw } from '../raw.js'
 import { type Endpoint, startGenuine } from '../testkit.js'
 
 let folder: string
@@ -127,6 +127,15 @@ describe.each([
     expect(most).toBeLessThan(96 << 20) // that of the test runner, whose garbage comes and goes, included
   }, 120_000)
 
+  test('pins that change end a body that nobody reads', async () => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server, { onBadPin: null })
+    const response = await client.get(server.at('/bytes/100000000'))
+    const pins = { [server.hostname]: [`sha256/${Buffer.alloc(32, 7).toString('base64')}`] }
+    expect(await client.setPins(pins)).toEqual({ closedConnections: 1 })
+    await expect(response.text()).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+  })
+
   test('pins that change end a body under way, and the handler is told', async () => {
     await using server = await startGenuine({ alpn })
     const told: string[] = []
@@ -229,6 +238,14 @@ test('interim responses are passed over, up to a limit', async () => {
   expect(await (await client.get(server.url)).text()).toBe('ok')
   count = 33
   await expect(client.get(server.url)).rejects.toMatchObject({ code: 'ERR_HTTP_PROTOCOL' })
+})
+
+test('a server may answer while the request is still on its way', async () => {
+  await using server = await startEcho()
+  await using client = new Client()
+  const body = Buffer.alloc(20_000_000, 'abcdefghij')
+  const response = await client.post(server.url, { body })
+  expect(Buffer.from(await response.bytes()).equals(body)).toBe(true)
 })
 
 test('trailers are there when the body was read', async () => {

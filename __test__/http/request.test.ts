@@ -47,7 +47,7 @@ test.each([
   [{ timeout: Number.POSITIVE_INFINITY }, /timeout is Infinity/],
   [{ timeout: '5' }, /timeout is a string/],
   [{ signal: {} }, /signal is an object/],
-  [{ redirect: 'error' }, /unknown request option "redirect"/],
+  [{ credentials: 'include' }, /unknown request option "credentials"/],
   [null, /options are null/],
   ['GET', /options are a string/],
 ])('%j is refused as the caller’s mistake', (init, message) => {

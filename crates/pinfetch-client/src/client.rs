@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode, Version};
 use http_body_util::Full;
 use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
 use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 
-use crate::config::{Config, ConnectionKey, Scheme, Trust};
+use crate::coding::{self, CodingError, Codings, Decoder, Limits};
+use crate::config::{Config, ConnectionKey, RedirectMode, Scheme, Trust};
 use crate::connect::roots::Roots;
 use crate::connect::tls::{OriginTls, Requirement, Verification};
 use crate::connect::{ConnectionFacts, Live, present};
@@ -23,8 +24,8 @@ use crate::error::RequestError;
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
 use crate::gate::{Gate, InFlight, RequestBody};
-use crate::reload;
 use crate::target::{Target, parse_authority};
+use crate::{redirect, reload};
 
 /// How often a request is sent again on another connection where nothing of it was sent: a server that allows a handful
 /// of requests a connection refuses the rest of a burst time and again.
@@ -99,6 +100,12 @@ pub struct Request<'a> {
     pub body: Option<Bytes>,
     /// How long the request may take, body included.
     pub timeout: TimeLimit,
+    /// What becomes of redirects, where that is not as the client says.
+    pub redirect: Option<RedirectMode>,
+    /// How many redirects in a row are followed, where that is not as the client says.
+    pub max_redirects: Option<u32>,
+    /// Whether content codings are undone, where that is not as the client says.
+    pub decompress: Option<bool>,
 }
 
 impl<'a> Request<'a> {
@@ -110,6 +117,9 @@ impl<'a> Request<'a> {
             headers: Vec::new(),
             body: None,
             timeout: TimeLimit::OfClient,
+            redirect: None,
+            max_redirects: None,
+            decompress: None,
         }
     }
 }
@@ -142,6 +152,8 @@ pub struct Response {
     pub trailers: Option<Fields>,
     /// The URL in its canonical form, where that differs from what was asked for.
     pub url: Option<String>,
+    /// Whether it answers another URL than was asked for, to which redirects led.
+    pub redirected: bool,
     /// The connection that it came over.
     pub connection: Connection,
 }
@@ -223,16 +235,19 @@ impl Client {
     ) -> Result<Response, RequestError> {
         let progress = Progress::new(Phase::Queue);
         let attempt = Mutex::new(None);
-        let sending = Self::exchange(in_flight.gate(), &request, &progress, &attempt);
+        let sending = Self::follow(in_flight.gate(), request, &progress, &attempt);
         let Some(limit) = limit else {
-            let begun = sending.await?;
+            let (begun, request) = sending.await?;
             return Ok(begun.into_response(request, None, in_flight));
         };
         // a limit past the end of time is none
         let deadline = Instant::now().checked_add(limit);
         let deadline = deadline.unwrap_or_else(|| Instant::now() + NEVER);
         match tokio::time::timeout_at(deadline, sending).await {
-            Ok(begun) => Ok(begun?.into_response(request, Some((deadline, limit)), in_flight)),
+            Ok(answered) => {
+                let (begun, request) = answered?;
+                Ok(begun.into_response(request, Some((deadline, limit)), in_flight))
+            }
             Err(_elapsed) => {
                 let waited_for = attempt
                     .lock()
@@ -247,18 +262,38 @@ impl Client {
         }
     }
 
+    /// Sends `request`, and what redirects ask for instead; gives the last response, and the request that it answers.
+    async fn follow(
+        gate: &Arc<Gate>,
+        mut request: Box<Prepared>,
+        progress: &Progress,
+        attempt: &Mutex<Option<Arc<Progress>>>,
+    ) -> Result<(Answered, Box<Prepared>), RequestError> {
+        let mut hops = 0;
+        loop {
+            let answered = Self::exchange(gate, &request, progress, attempt, hops > 0).await?;
+            match redirect::follow(gate, &request, &answered.head, hops)? {
+                None => return Ok((answered, request)),
+                Some(next) => request = next,
+            }
+            hops += 1;
+        }
+    }
+
     async fn exchange(
         gate: &Arc<Gate>,
         request: &Prepared,
         progress: &Progress,
         attempt: &Mutex<Option<Arc<Progress>>>,
+        is_hop: bool,
     ) -> Result<Answered, RequestError> {
         let (mut resends, mut replays) = (0, 0);
         loop {
+            let is_under_way = is_hop || resends + replays > 0;
             progress.enter(Phase::Queue);
-            let lease = gate.acquire(request.key(), attempt).await?;
+            let lease = gate.acquire(request.key(), attempt, is_under_way).await?;
             let outcome = match exchange(lease, gate, request, progress).await {
-                Ok(answer) => Answered::begin(request, answer).await,
+                Ok(answer) => Answered::begin(gate, request, answer).await,
                 Err(failed) => Err(failed),
             };
             let error = match outcome {
@@ -289,8 +324,12 @@ impl Client {
     ///
     /// # Errors
     /// [`RequestError::Option`] for pins on a client that skips verification; [`RequestError::ClientClosed`].
+    #[expect(
+        clippy::unused_async,
+        reason = "a swap may have to wait some day, and callers should not change then"
+    )]
     pub async fn set_policy(&self, policy: Policy) -> Result<usize, RequestError> {
-        reload::swap(&self.gate, policy).await
+        reload::swap(&self.gate, policy)
     }
 
     /// Shakes hands with `authority` (`host` or `host:port`, 443 by default), sends nothing, and tells what it shows.
@@ -308,7 +347,13 @@ impl Client {
         let config = &self.gate.config;
         let (host, port) = parse_authority(authority)?;
         let key = ConnectionKey::new(config, Scheme::Https, host, port);
-        let policy = self.gate.lock().policy.clone();
+        let policy = {
+            let state = self.gate.lock();
+            if state.closed {
+                return Err(RequestError::ClientClosed);
+            }
+            state.policy.clone()
+        };
         let internal = |error: rustls::Error| RequestError::Internal(error.to_string().into());
         let tls = if presented {
             OriginTls::unverified(&key, config.min_version).map_err(internal)?
@@ -362,10 +407,13 @@ struct Answered {
 }
 
 impl Answered {
-    async fn begin(request: &Prepared, answer: Answer) -> Result<Self, Failed> {
+    async fn begin(gate: &Gate, request: &Prepared, answer: Answer) -> Result<Self, Failed> {
         let Answer { head, body, live } = answer;
         let mut trailers = None;
-        let begun = content::begin(body, &mut trailers).await;
+        let begun = match request.decoder(gate, &head) {
+            Ok(decoder) => content::begin(body, decoder, &mut trailers).await,
+            Err(error) => Err(error.into()),
+        };
         let failure = Failure {
             request,
             live: &live,
@@ -380,7 +428,7 @@ impl Answered {
                 trailers,
                 live,
             }),
-            Err(fault) => Err(Failed::Finally(failure.named(fault))),
+            Err(broken) => Err(Failed::Finally(failure.broken(broken))),
         }
     }
 
@@ -391,6 +439,7 @@ impl Answered {
         in_flight: InFlight,
     ) -> Response {
         let url = request.target.url.clone();
+        let redirected = request.is_redirected;
         let connection = Connection(self.live.clone());
         Response {
             status: self.head.status,
@@ -399,12 +448,13 @@ impl Answered {
             headers: self.head.fields,
             body: match self.body {
                 Begun::Whole(bytes) => ResponseBody::Whole(bytes),
-                Begun::Open { first, body } => ResponseBody::Streaming(Box::new(Streaming::new(
-                    first, body, request, self.live, deadline, in_flight,
-                ))),
+                Begun::Open { first, content } => ResponseBody::Streaming(Box::new(
+                    Streaming::new(first, content, request, self.live, deadline, in_flight),
+                )),
             },
             trailers: self.trailers,
             url,
+            redirected,
             connection,
         }
     }
@@ -413,10 +463,14 @@ impl Answered {
 /// A request that was checked and can be sent, again if need be.
 pub(crate) struct Prepared {
     pub(crate) target: Target,
-    method: Method,
+    pub(crate) method: Method,
     /// None for the client's own fields only.
-    headers: Option<Vec<Field>>,
-    body: Option<Bytes>,
+    pub(crate) headers: Option<Vec<Field>>,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) redirect: RedirectMode,
+    pub(crate) max_redirects: u32,
+    pub(crate) decompress: bool,
+    pub(crate) is_redirected: bool,
 }
 
 impl Prepared {
@@ -427,6 +481,9 @@ impl Prepared {
             headers,
             body,
             timeout: _,
+            redirect,
+            max_redirects,
+            decompress,
         } = request;
         if matches!(method, Method::CONNECT | Method::TRACE) {
             return Err(RequestError::Argument(
@@ -434,16 +491,29 @@ impl Prepared {
             ));
         }
         let target = gate.destinations.read(&gate.config, &gate.fields, url)?;
-        let headers = if headers.is_empty() {
+        let config = &gate.config;
+        let decompress = decompress.unwrap_or(config.decompress);
+        let headers = if headers.is_empty() && decompress == config.decompress {
             None
         } else {
-            Some(with_defaults(headers, &gate.fields)?)
+            let asks = |field: &Field| field.name() == ACCEPT_ENCODING;
+            let asks_itself = headers.iter().chain(&config.headers).any(asks);
+            let mut headers = with_defaults(headers, &gate.fields)?;
+            if !asks_itself && decompress != config.decompress {
+                headers.retain(|field| !asks(field));
+                headers.extend(decompress.then(accept_encoding));
+            }
+            Some(headers)
         };
         Ok(Self {
             target,
             method,
             headers,
             body,
+            redirect: redirect.unwrap_or(config.redirect),
+            max_redirects: max_redirects.unwrap_or(config.max_redirects),
+            decompress,
+            is_redirected: false,
         })
     }
 
@@ -506,19 +576,41 @@ impl Prepared {
         }
     }
 
+    /// What undoes the codings of the body that `head` announces, if there are any that are known.
+    fn decoder(&self, gate: &Gate, head: &Head) -> Result<Option<Decoder>, CodingError> {
+        if !self.decompress || self.is_head() {
+            return Ok(None);
+        }
+        let codings = Codings::of(head.fields.get_all("content-encoding"));
+        let limits = Limits {
+            bytes: u64::MAX, // what is held in memory has a limit of its own
+            ratio: gate.config.max_expansion,
+        };
+        if codings.is_applied() {
+            Decoder::new(&codings, limits).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// RFC 9110 §9.2.2.
-    fn is_idempotent(&self) -> bool {
+    pub(crate) fn is_idempotent(&self) -> bool {
         self.method.is_idempotent()
     }
 }
 
 /// The fields that every request of a client carries, unless it sets them itself.
 pub(crate) fn client_fields(config: &Config) -> Result<Vec<Field>, RequestError> {
-    let defaults = [
+    let mut defaults = vec![
         Field::of(ACCEPT, ANYTHING),
         Field::of(USER_AGENT, DEFAULT_USER_AGENT),
     ];
+    defaults.extend(config.decompress.then(accept_encoding));
     with_defaults(config.headers.clone(), &defaults)
+}
+
+fn accept_encoding() -> Field {
+    Field::of(ACCEPT_ENCODING, coding::ACCEPT_ENCODING.clone())
 }
 
 /// `fields` and those of `defaults` whose names it lacks.

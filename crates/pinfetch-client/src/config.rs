@@ -33,6 +33,14 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How large a response's body may be that is held in memory, in bytes. A stream is its reader's to bound.
     pub max_response_bytes: u64,
+    /// Whether content codings are asked for and undone (RFC 9110 §8.4).
+    pub decompress: bool,
+    /// How many bytes a byte of an encoded body may become, once it has become a mebibyte. At least 1.
+    pub max_expansion: u32,
+    /// What becomes of redirects.
+    pub redirect: RedirectMode,
+    /// How many redirects in a row are followed.
+    pub max_redirects: u32,
     /// Where addresses come from.
     pub lookup: Lookup,
     /// Header fields for every request that does not set them itself.
@@ -52,10 +60,25 @@ impl Default for Config {
             timeout: Some(Duration::from_secs(30)),
             idle_timeout: Duration::from_secs(60),
             max_response_bytes: 512 << 20,
+            decompress: true,
+            max_expansion: 200,
+            redirect: RedirectMode::Follow,
+            max_redirects: 20,
             lookup: Lookup::System,
             headers: Vec::new(),
         }
     }
+}
+
+/// What becomes of redirects (fetch standard, redirect mode).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RedirectMode {
+    /// They are followed; each hop is pinned by its own host's pins.
+    Follow,
+    /// They are responses like any other.
+    Manual,
+    /// They are errors.
+    Error,
 }
 
 /// What becomes of hosts without pins.
@@ -135,6 +158,10 @@ impl ConnectionKey {
             timeout: _,
             idle_timeout: _,
             max_response_bytes: _,
+            decompress: _,
+            max_expansion: _,
+            redirect: _,
+            max_redirects: _,
             headers: _,
         } = config;
         Arc::new(Self {

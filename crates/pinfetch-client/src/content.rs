@@ -8,6 +8,7 @@ use futures_util::future::poll_immediate;
 use tokio::time::Instant;
 
 use crate::client::Prepared;
+use crate::coding::{CodingError, Decoder, Progress};
 use crate::connect::Live;
 use crate::deadline::Phase;
 use crate::error::RequestError;
@@ -52,7 +53,7 @@ impl ResponseBody {
 pub struct Streaming {
     /// What came together with the header section.
     first: Vec<u8>,
-    body: Box<Body>,
+    content: Content,
     has_ended: bool,
     request: Box<Prepared>,
     live: Arc<Live>,
@@ -63,7 +64,7 @@ pub struct Streaming {
 impl std::fmt::Debug for Streaming {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Streaming")
-            .field("left", &self.body.left())
+            .field("left", &self.content.left())
             .finish_non_exhaustive()
     }
 }
@@ -71,45 +72,139 @@ impl std::fmt::Debug for Streaming {
 /// What is there of a body when its response is handed over.
 pub(crate) enum Begun {
     Whole(Bytes),
-    Open { first: Vec<u8>, body: Box<Body> },
+    Open { first: Vec<u8>, content: Content },
+}
+
+/// What can go wrong with a body.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    Connection(Fault),
+    Coding(CodingError),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self::Connection(fault)
+    }
+}
+
+impl From<CodingError> for Broken {
+    fn from(error: CodingError) -> Self {
+        Self::Coding(error)
+    }
+}
+
+/// A body on its way, its content codings undone.
+pub(crate) struct Content {
+    body: Box<Body>,
+    decoding: Option<Box<Decoding>>,
+}
+
+struct Decoding {
+    decoder: Decoder,
+    /// What was received and not yet decoded.
+    input: Bytes,
+    /// Whether the decoder holds more than there was room for.
+    has_more: bool,
+}
+
+impl Content {
+    /// A body that passes through `decoder`, if there is one.
+    pub(crate) fn new(body: Body, decoder: Option<Decoder>) -> Self {
+        Self {
+            body: Box::new(body),
+            decoding: decoder.map(|decoder| {
+                Box::new(Decoding {
+                    decoder,
+                    input: Bytes::new(),
+                    has_more: false,
+                })
+            }),
+        }
+    }
+
+    /// How many bytes are still to come, where that is known.
+    fn left(&self) -> Option<u64> {
+        match self.decoding {
+            None => self.body.left(),
+            Some(_) => None,
+        }
+    }
+
+    /// Appends some of the body to `out`, hardly more than `room` bytes; whether the body has ended.
+    ///
+    /// A future dropped while it waits has taken nothing.
+    async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, Broken> {
+        let Some(decoding) = &mut self.decoding else {
+            return Ok(self.body.read(out, room).await?);
+        };
+        let before = out.len();
+        loop {
+            if decoding.has_more || !decoding.input.is_empty() {
+                let progress = decoding.decoder.decode(&mut decoding.input, out, room)?;
+                decoding.has_more = progress == Progress::HasMore;
+                if out.len() > before {
+                    return Ok(false);
+                }
+            } else if let Some(data) = self.body.data().await? {
+                decoding.input = data;
+            } else {
+                decoding.decoder.finish()?;
+                return Ok(true);
+            }
+        }
+    }
 }
 
 /// Waits for a small body, and takes of any other what has come with the header section.
-pub(crate) async fn begin(mut body: Body, trailers: &mut Option<Fields>) -> Result<Begun, Fault> {
-    let left = body.left();
-    if left.is_some_and(|left| left <= SMALL as u64) {
-        return match body.collect(SMALL as u64).await {
-            Ok(bytes) => {
-                *trailers = body.trailers();
-                Ok(Begun::Whole(bytes))
-            }
-            Err(BodyError::Broken(fault)) => Err(fault),
-            Err(BodyError::TooLarge) => Err(Fault::Ended), // it was promised to be small
-        };
+pub(crate) async fn begin(
+    mut body: Body,
+    decoder: Option<Decoder>,
+    trailers: &mut Option<Fields>,
+) -> Result<Begun, Broken> {
+    let is_small = body.left().is_some_and(|left| left <= SMALL as u64);
+    if is_small && decoder.is_none() {
+        let bytes = whole(&mut body).await?;
+        *trailers = body.trailers();
+        return Ok(Begun::Whole(bytes));
+    }
+    let input = if is_small {
+        whole(&mut body).await?
+    } else {
+        Bytes::new()
+    };
+    let mut content = Content::new(body, decoder);
+    if let Some(decoding) = &mut content.decoding {
+        decoding.input = input;
     }
     let mut first = Vec::new();
-    while left.is_none() && first.len() < SMALL {
+    while content.left().is_none() && first.len() < SMALL {
         let room = SMALL - first.len();
-        match poll_immediate(body.read(&mut first, room)).await {
+        match poll_immediate(content.read(&mut first, room)).await {
             None => break,
             Some(Ok(false)) => {}
             Some(Ok(true)) => {
-                *trailers = body.trailers();
+                *trailers = content.body.trailers();
                 return Ok(Begun::Whole(first.into()));
             }
-            Some(Err(fault)) => return Err(fault),
+            Some(Err(broken)) => return Err(broken),
         }
     }
-    Ok(Begun::Open {
-        first,
-        body: Box::new(body),
-    })
+    Ok(Begun::Open { first, content })
+}
+
+async fn whole(body: &mut Body) -> Result<Bytes, Fault> {
+    match body.collect(SMALL as u64).await {
+        Ok(bytes) => Ok(bytes),
+        Err(BodyError::Broken(fault)) => Err(fault),
+        Err(BodyError::TooLarge) => Err(Fault::Ended), // it was promised to be small
+    }
 }
 
 impl Streaming {
     pub(crate) fn new(
         first: Vec<u8>,
-        body: Box<Body>,
+        content: Content,
         request: Box<Prepared>,
         live: Arc<Live>,
         deadline: Option<(Instant, Duration)>,
@@ -117,7 +212,7 @@ impl Streaming {
     ) -> Self {
         Self {
             first,
-            body,
+            content,
             has_ended: false,
             request,
             live,
@@ -144,18 +239,23 @@ impl Streaming {
         if self.has_ended {
             return Ok(true);
         }
-        let reading = self.body.read(out, room);
+        let reading = self.content.read(out, room);
         let read = match self.deadline {
             None => reading.await,
-            Some((deadline, limit)) => match tokio::time::timeout_at(deadline, reading).await {
-                Ok(read) => read,
-                Err(_elapsed) => {
-                    return Err(RequestError::Timeout {
-                        phase: Phase::Body,
-                        limit,
-                    });
+            Some((deadline, limit)) => {
+                let late = RequestError::Timeout {
+                    phase: Phase::Body,
+                    limit,
+                };
+                // a body that is always ready would never let the timer have its say
+                if Instant::now() >= deadline {
+                    return Err(late);
                 }
-            },
+                match tokio::time::timeout_at(deadline, reading).await {
+                    Ok(read) => read,
+                    Err(_elapsed) => return Err(late),
+                }
+            }
         };
         let failure = Failure {
             request: &self.request,
@@ -164,7 +264,7 @@ impl Streaming {
         if let Some(refusal) = failure.refusal() {
             return Err(refusal);
         }
-        self.has_ended = read.map_err(|fault| failure.named(fault))?;
+        self.has_ended = read.map_err(|broken| failure.broken(broken))?;
         Ok(self.has_ended)
     }
 
@@ -186,7 +286,7 @@ impl Streaming {
         limit: u64,
     ) -> Result<Bytes, RequestError> {
         let read = whole.len().saturating_add(self.first.len());
-        let left = self.body.left();
+        let left = self.content.left();
         if left.is_some_and(|left| left.saturating_add(read as u64) > limit) {
             return Err(RequestError::BodyTooLarge { limit });
         }
@@ -215,6 +315,6 @@ impl Streaming {
 
     /// The trailer section (RFC 9110 §6.5), once the body has ended.
     pub fn trailers(&mut self) -> Option<Fields> {
-        self.body.trailers()
+        self.content.body.trailers()
     }
 }

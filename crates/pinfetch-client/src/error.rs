@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pinfetch_pins::{BadPin, Host, PolicyError, VerifyCode, VerifyError};
 
+use crate::coding::CodingError;
 use crate::deadline::Phase;
 
 /// Why a request got no response. New variants may come; [`code`](Self::code) is the contract, the text is not.
@@ -109,6 +110,24 @@ pub enum RequestError {
         /// The limit in force, in bytes.
         limit: u64,
     },
+    /// The body's content coding is broken, or grows beyond what is asked for (RFC 9110 §8.4).
+    #[error("the body that {host} sent cannot be decoded: {source}")]
+    Coding {
+        /// The host.
+        host: Host,
+        /// What is wrong.
+        source: CodingError,
+    },
+    /// A redirect is not to be followed, or cannot be (fetch standard, HTTP-redirect fetch).
+    #[error("{host} redirects: {problem}")]
+    Redirect {
+        /// The host that redirects.
+        host: Host,
+        /// Where to, without credentials; empty if it doesn't say.
+        location: Arc<str>,
+        /// Why that is not followed.
+        problem: RedirectProblem,
+    },
     /// The body cannot be saved in a file.
     #[error("cannot save the body as {}: {source}", .path.display())]
     File {
@@ -160,6 +179,24 @@ pub enum RequestError {
     Internal(Arc<str>),
 }
 
+/// Why a redirect is not followed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedirectProblem {
+    /// The request says so.
+    #[error("the request's redirect mode is error")]
+    Refused,
+    /// More than the limit in a row.
+    #[error("more than {limit} redirects in a row")]
+    TooMany {
+        /// The limit in force.
+        limit: u32,
+    },
+    /// The Location field is no http: or https: URL.
+    #[error("its Location cannot be requested")]
+    Location,
+}
+
 impl RequestError {
     /// The stable code. Exhaustive here, where it can be: a new variant must choose.
     pub fn code(&self) -> Code {
@@ -182,6 +219,18 @@ impl RequestError {
             Self::Protocol { http2: true, .. } => Code::Http2,
             Self::Protocol { http2: false, .. } => Code::HttpProtocol,
             Self::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Self::Coding { source, .. } => match source {
+                CodingError::TooExpanded { .. } => Code::Expansion,
+                CodingError::TooLarge { .. } => Code::BodyTooLarge,
+                CodingError::Corrupt { .. }
+                | CodingError::Truncated { .. }
+                | CodingError::TooMany { .. } => Code::Coding,
+            },
+            Self::Redirect {
+                problem: RedirectProblem::TooMany { .. },
+                ..
+            } => Code::TooManyRedirects,
+            Self::Redirect { .. } => Code::Redirect,
             Self::File { .. } => Code::File,
             Self::Policy(error) => Code::of_policy(error),
             Self::Unpinned { .. } => Code::PolicyUnpinned,
@@ -286,6 +335,14 @@ codes! {
     BodyTooLarge = 61, "ERR_HTTP_BODY_TOO_LARGE";
     /// HTTP/2's rules were broken.
     Http2 = 62, "ERR_HTTP2";
+    /// A content coding is broken.
+    Coding = 63, "ERR_HTTP_CONTENT_CODING";
+    /// A content coding grows too much.
+    Expansion = 64, "ERR_HTTP_EXPANSION";
+    /// A redirect is not to be followed, or cannot be.
+    Redirect = 65, "ERR_HTTP_REDIRECT";
+    /// Too many redirects in a row.
+    TooManyRedirects = 66, "ERR_HTTP_TOO_MANY_REDIRECTS";
     /// A pin cannot be read.
     PolicyInvalidPin = 70, "ERR_POLICY_INVALID_PIN";
     /// A host pattern cannot be read.

@@ -13,12 +13,12 @@ use crate::connect::tls::{Requirement, Verdict};
 use crate::error::{Code, RequestError};
 use crate::gate::{Gate, Origin};
 
-/// Puts `policy` in force; resolves with the number of connections that it closed, once they are closed.
-pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, RequestError> {
+/// Puts `policy` in force; gives the number of connections that it closed.
+pub(crate) fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, RequestError> {
     if gate.is_insecure() && !policy.is_empty() {
         return Err(insecure_with_pins());
     }
-    let mut refused = Vec::new();
+    let mut refused = 0;
     let mut answers = Vec::new();
     {
         let mut state = gate.lock();
@@ -58,7 +58,7 @@ pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, Requ
                     }
                 };
                 live.revoke(refusal);
-                refused.push(live.clone());
+                refused += 1;
                 take_out(origin, &live);
             }
             origin.forget_closed();
@@ -76,16 +76,7 @@ pub(crate) async fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, Requ
     for (waiter, refusal) in answers {
         let _ = waiter.send(Err(refusal)); // who gave up needs no answer
     }
-    for live in &refused {
-        live.until_closed().await;
-    }
-    Ok(refused.len())
-}
-
-/// Takes a connection that has ended out of its origin's books.
-pub(crate) fn forget(origin: &mut Origin, live: &Arc<Live>) {
-    origin.live.retain(|other| !Arc::ptr_eq(other, live));
-    take_out(origin, live);
+    Ok(refused)
 }
 
 /// No further request is given this connection.

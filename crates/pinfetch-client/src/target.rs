@@ -50,6 +50,14 @@ impl Target {
         Uri::from_parts(parts).expect("a scheme, an authority and a path make a URI")
     }
 
+    /// The whole URL.
+    pub(crate) fn to_text(&self) -> String {
+        let Destination {
+            scheme, authority, ..
+        } = &*self.destination;
+        format!("{scheme}://{authority}{}", self.path)
+    }
+
     /// HTTP/1.1 sends the origin form (RFC 9112 §3.2.1).
     pub(crate) fn origin_form(&self) -> &str {
         self.path.as_str()
@@ -93,7 +101,10 @@ impl Destinations {
             });
         }
         let target = read(config, fields, text)?;
-        if let Some((origin, _)) = plain {
+        // only a canonical text is remembered: of any other, the response must tell the canonical URL each time
+        if let Some((origin, _)) = plain
+            && target.url.is_none()
+        {
             let mut remembered = self.lock();
             if remembered.len() >= REMEMBERED {
                 remembered.clear();
@@ -259,7 +270,7 @@ fn bad_url(text: &str, problem: &str) -> RequestError {
 }
 
 /// `text` without what may be a user name and a password, even where it is no URL.
-fn without_userinfo(text: &str) -> String {
+pub(crate) fn without_userinfo(text: &str) -> String {
     let start = text.find("//").map_or(0, |at| at + 2);
     let (head, rest) = text.split_at(start);
     let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
@@ -291,11 +302,7 @@ mod tests {
             (Ok(remembered), Ok(parsed)) => {
                 assert_eq!(remembered.destination.key, parsed.destination.key, "{text}");
                 assert_eq!(remembered.absolute(), parsed.absolute(), "{text}");
-                assert_eq!(
-                    remembered.url.is_some(),
-                    parsed.url.is_some() && split_plain(text).is_none(),
-                    "{text}"
-                );
+                assert_eq!(remembered.url, parsed.url, "{text}");
             }
             (Err(_), Err(_)) => {}
             (remembered, parsed) => panic!("{text}: {remembered:?} is not {parsed:?}"),

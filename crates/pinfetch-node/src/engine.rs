@@ -11,8 +11,8 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use http::Method;
 use pinfetch_client::{
-    Client, Environment, Field, Lookup, Request, RequestError, Resolve, ResolveError, Resolving,
-    Response, ResponseBody, TimeLimit,
+    Client, Environment, Field, Lookup, RedirectMode, Request, RequestError, Resolve, ResolveError,
+    Resolving, Response, ResponseBody, TimeLimit,
 };
 use pinfetch_pins::{Host, Policy};
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::queue::{Completions, INLINE_BODY};
 use crate::stream::{Demand, Want, pump};
-use crate::wire::{self, BodyPlace, Malformed, Reader, Write, submission};
+use crate::wire::{self, BodyPlace, Malformed, Reader, Write, extra, submission};
 
 /// A time limit that is not the request's own.
 const LIMIT_OF_CLIENT: u32 = u32::MAX;
@@ -532,13 +532,35 @@ pub(crate) fn read_request<'r>(
             batch.slice_ref(body)
         }
     });
-    Ok(Ok(Request {
+    let mut request = Request {
         method,
         url,
         headers,
         body,
         timeout,
-    }))
+        redirect: None,
+        max_redirects: None,
+        decompress: None,
+    };
+    while !record.is_empty() {
+        match record.u8()? {
+            extra::REDIRECT => request.redirect = Some(redirect_mode(record)?),
+            extra::MAX_REDIRECTS => request.max_redirects = Some(record.u32()?),
+            extra::DECOMPRESS => request.decompress = Some(record.flag()?),
+            _ => return Err(Malformed),
+        }
+    }
+    Ok(Ok(request))
+}
+
+/// As requests and configurations say it.
+pub(crate) fn redirect_mode(record: &mut Reader<'_>) -> Result<RedirectMode, Malformed> {
+    match record.u8()? {
+        0 => Ok(RedirectMode::Follow),
+        1 => Ok(RedirectMode::Manual),
+        2 => Ok(RedirectMode::Error),
+        _ => Err(Malformed),
+    }
 }
 
 /// The kind of a record, and whom it names.

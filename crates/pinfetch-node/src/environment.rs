@@ -15,7 +15,7 @@ use pinfetch_pins::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::engine::Core;
+use crate::engine::{Core, redirect_mode};
 use crate::wire::{self, Malformed, Reader, Write};
 
 const OK: u8 = 0;
@@ -104,6 +104,10 @@ fn read_config(
         13 => MinVersion::Tls13,
         _ => return Err(Malformed.into()),
     };
+    let decompress = record.flag()?;
+    let max_expansion = record.u32()?;
+    let redirect = redirect_mode(record)?;
+    let max_redirects = record.u32()?;
     let trust = if insecure {
         if ca.is_some() || !extra.is_empty() || system {
             return Err(failed(
@@ -126,6 +130,10 @@ fn read_config(
         timeout: (timeout != 0).then(|| Duration::from_millis(timeout.into())),
         idle_timeout,
         max_response_bytes,
+        decompress,
+        max_expansion,
+        redirect,
+        max_redirects,
         lookup,
         headers,
     })

@@ -6,7 +6,10 @@
 
 use std::borrow::Cow;
 
-use pinfetch_client::{Code, ConnectionFacts, Fields, Phase, RequestError, Response, TlsFacts};
+use pinfetch_client::{
+    Code, CodingError, ConnectionFacts, Fields, Phase, RedirectProblem, RequestError, Response,
+    TlsFacts,
+};
 use pinfetch_pins::{BadPin, Pin, PinSetSource, PinSource, Role, VerifiedPath, VerifyError};
 use rustls_pki_types::CertificateDer;
 
@@ -36,12 +39,20 @@ pub(crate) mod completion {
     pub(crate) const SAVED: u8 = 9;
 }
 
+/// Tags of what a REQUEST says besides, up to its end.
+pub(crate) mod extra {
+    pub(crate) const REDIRECT: u8 = 1;
+    pub(crate) const MAX_REDIRECTS: u8 = 2;
+    pub(crate) const DECOMPRESS: u8 = 3;
+}
+
 /// Flags of a RESPONSE.
 const BODY_IS_TOKEN: u8 = 1;
 const HAS_URL: u8 = 2;
 const HAS_REASON: u8 = 4;
 const BODY_STREAMS: u8 = 8;
 const HAS_TRAILERS: u8 = 16;
+const IS_REDIRECTED: u8 = 32;
 
 /// Flags of a BODY.
 const HAS_ENDED: u8 = 2;
@@ -291,7 +302,8 @@ pub(crate) fn write_response(
             | flag(response.url.is_some(), HAS_URL)
             | flag(response.reason.is_some(), HAS_REASON)
             | flag(matches!(place, BodyPlace::Stream), BODY_STREAMS)
-            | flag(response.trailers.is_some(), HAS_TRAILERS));
+            | flag(response.trailers.is_some(), HAS_TRAILERS)
+            | flag(response.redirected, IS_REDIRECTED));
         out.u32(response.connection.facts().id);
         if let Some(url) = &response.url {
             out.str(url);
@@ -563,9 +575,7 @@ fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
                 out.i64(i64::try_from(*limit).unwrap_or(i64::MAX));
             });
         }
-        RequestError::File { source, .. } => {
-            fields.text(Tag::SystemCode, &format!("{:?}", source.kind()));
-        }
+        RequestError::Coding { .. } | RequestError::Redirect { .. } => fields.answer(error),
         RequestError::Policy(error) => {
             fields.text(Tag::Pattern, error.pattern());
             if let Some(index) = error.index() {
@@ -621,6 +631,30 @@ impl<'a> Details<'a> {
 
     fn text(&mut self, tag: Tag, text: &str) {
         self.value(tag, |out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    /// What is wrong with an answer that keeps to HTTP's rules.
+    fn answer(&mut self, error: &RequestError) {
+        match error {
+            RequestError::Coding { host, source } => {
+                self.text(Tag::Hostname, host.as_str());
+                if let CodingError::TooExpanded { ratio } = source {
+                    self.value(Tag::Limit, |out| out.i64((*ratio).into()));
+                }
+            }
+            RequestError::Redirect {
+                host,
+                location,
+                problem,
+            } => {
+                self.text(Tag::Hostname, host.as_str());
+                self.text(Tag::Url, location);
+                if let RedirectProblem::TooMany { limit } = problem {
+                    self.value(Tag::Limit, |out| out.i64((*limit).into()));
+                }
+            }
+            _ => {}
+        }
     }
 
     fn bad_pin(&mut self, report: &BadPin) {

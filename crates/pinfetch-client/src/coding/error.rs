@@ -6,7 +6,8 @@ use super::field::Coding;
 
 /// Why a body could not be decoded. The peer's fault each time; the limits are the caller's.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum CodingError {
+#[non_exhaustive]
+pub enum CodingError {
     /// The body breaks the rules of its coding, or goes on after its end.
     #[error("the response body is not sound {coding}: {reason}")]
     Corrupt {

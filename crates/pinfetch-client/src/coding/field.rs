@@ -4,7 +4,8 @@ use std::fmt;
 
 /// A content coding that is undone here (RFC 9110 §8.4.1).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Coding {
+#[non_exhaustive]
+pub enum Coding {
     /// `gzip`, or `x-gzip`, which is to be taken for the same (RFC 9110 §8.4.1.3): RFC 1952.
     Gzip,
     /// `deflate`: the zlib format (RFC 9110 §8.4.1.2), or the bare stream inside it, as many servers send.

@@ -12,10 +12,6 @@
 //! - [`Limits`] end a body that grows beyond what is asked for, at whichever of its codings it grows.
 //!
 //! An error is final: the decoder answers every later call with it.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "wired in by the request's story")
-)]
 
 mod brotli;
 mod error;
@@ -30,8 +26,9 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use http::HeaderValue;
 
-pub(crate) use error::CodingError;
-pub(crate) use field::{Coding, Codings, MAX_CODINGS};
+pub use error::CodingError;
+pub use field::Coding;
+pub(crate) use field::{Codings, MAX_CODINGS};
 
 /// The value of `Accept-Encoding` that asks for what a [`Decoder`] reads (RFC 9110 §12.5.3).
 ///

@@ -8,7 +8,7 @@ pub(crate) mod tls;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -17,8 +17,6 @@ use futures_util::task::AtomicWaker;
 use pinfetch_pins::{Pin, VerifiedPath, VerifyError};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -75,16 +73,15 @@ impl TlsFacts {
     }
 }
 
-/// A connection in use, as the pool, the swap and the stream see it.
+/// A connection in use, as the pool, the swap and the stream see it. It owns the socket: whoever ends the connection
+/// closes it then and there, whatever tasks, queues and buffers stand above it.
 pub(crate) struct Live {
     pub(crate) facts: ConnectionFacts,
-    revoked: AtomicBool,
+    /// None once the connection has ended.
+    transport: Mutex<Option<Transport>>,
+    is_revoked: AtomicBool,
     refusal: Mutex<Option<RequestError>>,
-    ended: AtomicBool,
-    closed: AtomicBool,
-    closing: Notify,
-    /// Who moves the bytes of an HTTP/2 connection.
-    driver: OnceLock<AbortHandle>,
+    has_ended: AtomicBool,
     /// Who waits for the socket: woken to find the connection ended.
     waiting: AtomicWaker,
     /// Requests under way.
@@ -100,7 +97,7 @@ impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Live")
             .field("facts", &self.facts)
-            .field("revoked", &self.revoked)
+            .field("is_revoked", &self.is_revoked)
             .finish_non_exhaustive()
     }
 }
@@ -116,16 +113,15 @@ impl Drop for Live {
 impl Live {
     pub(crate) fn new(
         facts: ConnectionFacts,
+        transport: Transport,
         on_gone: Arc<dyn Fn(u32) + Send + Sync>,
     ) -> Arc<Self> {
         Arc::new(Self {
             facts,
-            revoked: AtomicBool::new(false),
+            transport: Mutex::new(Some(transport)),
+            is_revoked: AtomicBool::new(false),
             refusal: Mutex::new(None),
-            ended: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            closing: Notify::new(),
-            driver: OnceLock::new(),
+            has_ended: AtomicBool::new(false),
             waiting: AtomicWaker::new(),
             active: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
@@ -133,6 +129,13 @@ impl Live {
             known: AtomicBool::new(false),
             on_gone,
         })
+    }
+
+    /// The socket, none once the connection has ended. Held for one poll at most.
+    pub(crate) fn transport(&self) -> MutexGuard<'_, Option<Transport>> {
+        self.transport
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True when the caller has to tell somebody of this connection: the first time, and when its facts have changed.
@@ -146,7 +149,7 @@ impl Live {
     }
 
     pub(crate) fn is_revoked(&self) -> bool {
-        self.revoked.load(Ordering::Acquire)
+        self.is_revoked.load(Ordering::Acquire)
     }
 
     /// Why the policy in force refuses this connection, once it does.
@@ -169,58 +172,28 @@ impl Live {
         }
     }
 
-    /// Stops the stream at once and ends the connection.
+    /// Ends the connection because the policy in force refuses it.
     pub(crate) fn revoke(&self, refusal: RequestError) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
-        self.revoked.store(true, Ordering::Release);
+        self.is_revoked.store(true, Ordering::Release);
         self.end();
     }
 
-    /// Ends the connection without a verdict.
+    /// Ends the connection: its socket is closed when this returns, and who waits for it is woken.
     pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        if let Some(driver) = self.driver.get() {
-            driver.abort();
-        }
+        self.has_ended.store(true, Ordering::Release);
+        drop(self.transport().take());
         self.waiting.wake();
     }
 
-    /// Whether the connection was revoked or ended: nothing more is sent or read on it.
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+    /// Whether the connection was revoked, ended, or closed by the peer.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
-    /// Has `waker` woken when the connection is ended.
+    /// Has `waker` woken when the connection ends.
     pub(crate) fn wake_when_ended(&self, waker: &Waker) {
         self.waiting.register(waker);
-    }
-
-    /// Who moves the connection's bytes; set once, right after it was made.
-    pub(crate) fn driven_by(&self, driver: AbortHandle) {
-        let driver = self.driver.get_or_init(|| driver);
-        // looked at afterwards: who ended the connection just before has found no driver
-        if self.ended.load(Ordering::Acquire) {
-            driver.abort();
-        }
-    }
-
-    /// The driver is gone, and the socket with it.
-    pub(crate) fn mark_closed(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.closing.notify_waiters();
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Resolves when the socket is closed.
-    pub(crate) async fn until_closed(&self) {
-        let mut closing = std::pin::pin!(self.closing.notified());
-        closing.as_mut().enable(); // from here on no notification is missed
-        if !self.is_closed() {
-            closing.await;
-        }
     }
 }
 
@@ -240,7 +213,7 @@ pub(crate) async fn connect(
     tls: Option<&OriginTls>,
     progress: &Progress,
 ) -> Result<Connected, RequestError> {
-    let (stream, remote) = dial(lookup, key, progress).await?;
+    let (stream, mut remote) = dial(lookup, key, progress).await?;
     let Some(tls) = tls else {
         return Ok(Connected {
             transport: Transport::Plain(stream),
@@ -255,7 +228,8 @@ pub(crate) async fn connect(
     if tls.verifier.is_some() && !facts.is_still_verified() {
         // A session was resumed whose verified path is no longer remembered, or has expired since: no verdict, no use.
         drop(stream);
-        let (fresh, _) = dial(lookup, key, progress).await?;
+        let (fresh, address) = dial(lookup, key, progress).await?;
+        remote = address;
         progress.enter(Phase::Tls);
         stream = shake_hands(&tls.without_sessions(), tls, key, fresh, remote).await?;
         facts = facts_of(&stream, tls);

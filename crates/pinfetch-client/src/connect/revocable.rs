@@ -1,8 +1,8 @@
 //! The stream that stops once its connection is refused.
 //!
 //! A policy swap may come at any moment: while a request waits in a pool, in hyper's buffers or in a queue of HTTP/2
-//! frames. None of them is asked: the last gate before the bytes leave is this stream, and once its connection is
-//! revoked it neither writes nor reads (DESIGN: "enforce it where bytes leave").
+//! frames. None of them is asked: the socket belongs to the connection's [`Live`], through which this stream reads and
+//! writes, and ending the connection takes it away (DESIGN: "enforce it where bytes leave").
 
 use std::io;
 use std::pin::Pin;
@@ -22,102 +22,97 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A transport that its connection's verdict can stop.
+/// The way to a connection's socket. Dropping it ends the connection.
 #[derive(Debug)]
-pub(crate) struct Revocable {
-    transport: Transport,
-    live: Arc<Live>,
-}
+pub(crate) struct Revocable(Arc<Live>);
 
 impl Revocable {
-    pub(crate) fn new(transport: Transport, live: Arc<Live>) -> Self {
-        Self { transport, live }
+    pub(crate) fn new(live: Arc<Live>) -> Self {
+        Self(live)
     }
 
-    fn check(&self) -> io::Result<()> {
-        if self.live.is_revoked() {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the policy in force refuses this connection",
-            ));
+    fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Transport, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let mut transport = self.0.transport();
+        let Some(socket) = &mut *transport else {
+            return Poll::Ready(Err(if self.0.is_revoked() {
+                io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "the policy in force refuses this connection",
+                )
+            } else {
+                io::ErrorKind::ConnectionAborted.into()
+            }));
+        };
+        let polled = poll(socket, cx);
+        if polled.is_pending() {
+            // before the lock is given back: who ends the connection takes the socket first, and wakes then
+            self.0.wake_when_ended(cx.waker());
         }
-        if self.live.is_ended() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        Ok(())
+        polled
     }
+}
 
-    /// Who waits here is woken when the connection ends, and must not miss that it just has.
-    fn waits(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.live.wake_when_ended(cx.waker());
-        self.check()?;
-        Poll::Pending
+impl Drop for Revocable {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
 impl AsyncRead for Revocable {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check()?;
-        let read = match &mut self.transport {
+        self.poll(cx, |transport, cx| match transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        };
-        match read {
-            Poll::Ready(_) => read,
-            Poll::Pending => self.waits(cx),
-        }
+        })
     }
 }
 
 impl AsyncWrite for Revocable {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        match &mut self.transport {
+        self.poll(cx, |transport, cx| match transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        })
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        match &mut self.transport {
+        self.poll(cx, |transport, cx| match transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(stream) => stream.is_write_vectored(),
-            Transport::Tls(stream) => stream.is_write_vectored(),
-        }
+        true // TCP's is, and TLS gathers what it is given
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        match &mut self.transport {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, |transport, cx| match transport {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        })
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        match &mut self.transport {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, |transport, cx| match transport {
             Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        })
     }
 }

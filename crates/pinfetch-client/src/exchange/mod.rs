@@ -15,7 +15,9 @@ use self::body::Body;
 use self::fields::Fields;
 use self::http1::Malformed;
 use crate::client::Prepared;
+use crate::coding::CodingError;
 use crate::connect::Live;
+use crate::content::Broken;
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::gate::{Gate, Http2Lease, Lease};
@@ -77,9 +79,9 @@ pub(crate) async fn exchange(
     let (head, body) = match lease {
         Lease::Http1(lease) => {
             let is_reused = lease.is_reused();
-            let message = request.http1_message();
-            let content = request.body().map_or(&[][..], |body| body);
-            match http1::exchange(lease, &message, content, request.is_head()).await {
+            let message = request.http1_message().into();
+            let content = request.body().cloned().unwrap_or_default();
+            match http1::exchange(lease, message, content, request.is_head()).await {
                 Ok((head, body)) => (head, Body::Http1(body)),
                 Err(error) => {
                     return Err(failure.before_response(error.fault, error.is_unsent, is_reused));
@@ -107,8 +109,9 @@ async fn http2(
         Err(mut error) => {
             let is_unsent = error.take_message().is_some();
             let error = error.into_error();
-            // hyper drops a request with its dispatcher only while the stream waits to be opened
-            let is_unopened = error.is_user();
+            // hyper drops a request with its dispatcher while it thinks that the stream waits to be opened; the connection
+            // may have opened it since, so that only a request that may be carried out twice is sent again
+            let is_unopened = error.is_user() && request.is_idempotent();
             let is_unsent = is_unsent || is_unopened || refused_by_peer(&error);
             return Err((Fault::Hyper(error), is_unsent));
         }
@@ -152,6 +155,17 @@ impl Failure<'_> {
             let refusal = self.live.refusal();
             refusal.unwrap_or_else(|| RequestError::Internal("revoked without a refusal".into()))
         })
+    }
+
+    pub(crate) fn broken(&self, broken: Broken) -> RequestError {
+        match broken {
+            Broken::Connection(fault) => self.named(fault),
+            Broken::Coding(CodingError::TooLarge { limit }) => RequestError::BodyTooLarge { limit },
+            Broken::Coding(source) => RequestError::Coding {
+                host: self.request.key().host.clone(),
+                source,
+            },
+        }
     }
 
     pub(crate) fn named(&self, fault: Fault) -> RequestError {
@@ -200,7 +214,11 @@ fn classify(fault: &Fault) -> Kind {
         Fault::Malformed(_) => return Kind::Protocol,
         Fault::Io(error) => error,
         Fault::Hyper(error) => {
-            if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+            if error.is_incomplete_message()
+                || error.is_canceled()
+                || error.is_closed()
+                || error.is_user()
+            {
                 return Kind::Disconnect;
             }
             // h2 keeps what the socket said to itself

@@ -1,12 +1,15 @@
 //! One handshake: from an origin that somebody waits for to a connection in the pool, or to an answer why not.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::client::conn::http2;
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::sync::oneshot;
 
 use super::lease::Http2;
 use super::{Gate, Protocol, RequestBody, Waiter};
@@ -17,7 +20,6 @@ use crate::connect::{Connected, ConnectionFacts, Live, connect};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::http1::Http1;
-use crate::reload;
 
 /// How often a handshake is begun again because a swap changed its host's pins meanwhile.
 const RESTARTS: u32 = 16;
@@ -26,6 +28,10 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
 /// HTTP/2 windows (RFC 9113 §6.9): the default of 64 KiB would stall a fast transfer on every round trip.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
+/// How long an HTTP/2 connection with requests under way may be silent before it is asked whether it lives.
+const PING_AFTER: Duration = Duration::from_secs(15);
+/// How long it may take to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// One handshake under way, owned by its task: whatever ends it, those who wait for it are answered.
 pub(super) struct Attempt {
@@ -79,12 +85,18 @@ impl Attempt {
             tls,
         } = connected;
         let live = {
-            let mut state = self.gate.lock();
+            let gate = self.gate.clone();
+            let mut state = gate.lock();
             let closed = state.closed;
             let Some(origin) = state.origins.get_mut(&self.key) else {
                 self.settled = true; // the client was closed: nobody waits
                 return;
             };
+            if let Some(refusal) = origin.refusal.clone() {
+                drop(state);
+                self.fail(&refusal);
+                return;
+            }
             let path = tls.as_ref().and_then(|facts| facts.path.as_ref());
             let matched = match origin.requirement.judge(path.map(|path| &**path)) {
                 Verdict::Accept(matched) => {
@@ -94,14 +106,12 @@ impl Attempt {
                     matched
                 }
                 Verdict::Refuse(_) if origin.waiters.is_empty() => {
-                    origin.attempts -= 1; // nobody waits for it any more
-                    self.settled = true;
+                    self.settle(origin); // nobody waits for it any more
                     return;
                 }
                 Verdict::Refuse(_) if self.restarts < RESTARTS && !closed => {
                     // The pins changed during the handshake. Another path might hold the new ones: shake hands again.
-                    origin.attempts -= 1;
-                    self.settled = true;
+                    self.settle(origin);
                     self.gate
                         .begin_attempt(&self.key, origin, self.restarts + 1);
                     return;
@@ -122,38 +132,50 @@ impl Attempt {
                     http2,
                     tls,
                 },
+                transport,
                 self.gate.on_gone.clone(),
             );
             live.accept(matched);
             origin.live.push(live.clone());
             live
         };
-        let stream = Revocable::new(transport, live.clone());
+        let stream = Revocable::new(live.clone());
         if !http2 {
             return self.join(live.clone(), Ready::Http1(Http1::new(stream, live)));
         }
-        let stream = TokioIo::new(stream);
-        let driver = Driver {
-            gate: Arc::downgrade(&self.gate),
-            key: self.key.clone(),
-            live: live.clone(),
+        self.begin_http2(live, stream).await;
+    }
+
+    async fn begin_http2(&mut self, live: Arc<Live>, stream: Revocable) {
+        let stream = Registered {
+            stream: TokioIo::new(stream),
+            _registration: Registration {
+                gate: Arc::downgrade(&self.gate),
+                key: self.key.clone(),
+            },
         };
-        let (ready, begun) = oneshot::channel();
-        let task = tokio::spawn(drive(stream, driver, ready));
-        live.driven_by(task.abort_handle());
+        let begun = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            // a connection whose packets vanish must not keep its origin: HTTP/1.1 recovers by itself
+            .keep_alive_interval(Some(PING_AFTER))
+            .keep_alive_timeout(PING_TIMEOUT)
+            .handshake(stream);
         let limit = self.limit();
         let host = self.key.host.clone();
         let error = match tokio::time::timeout(limit, begun).await {
-            Ok(Ok(Ok(sender))) => return self.join(live, Ready::Http2(sender)),
-            Ok(Ok(Err(source))) => RequestError::Protocol {
+            Ok(Ok((sender, connection))) => {
+                // hyper's own task moves the bytes; this one hands it the requests. Errors reach whom they concern.
+                tokio::spawn(async move {
+                    let _ = connection.await;
+                });
+                return self.join(live, Ready::Http2(sender));
+            }
+            Ok(Err(source)) => RequestError::Protocol {
                 host,
                 source: Arc::new(source),
-                http2,
-            },
-            // the driver was ended before HTTP began
-            Ok(Err(_)) => RequestError::Closed {
-                host,
-                remote: Some(remote),
+                http2: true,
             },
             Err(_elapsed) => RequestError::Timeout {
                 phase: Phase::Tls,
@@ -164,6 +186,15 @@ impl Attempt {
         self.fail(&live.refusal().unwrap_or(error));
     }
 
+    /// The attempt is over; once, whatever became of it.
+    fn settle(&mut self, origin: &mut super::Origin) {
+        self.settled = true;
+        origin.attempts -= 1;
+        if origin.attempts == 0 {
+            origin.progress.enter(Phase::Queue); // who still waits, waits for a connection to become free
+        }
+    }
+
     /// How long each half of the way may take.
     fn limit(&self) -> Duration {
         self.gate.config.timeout.unwrap_or(LONGEST_ATTEMPT)
@@ -171,16 +202,18 @@ impl Attempt {
 
     /// The connection speaks HTTP: those who wait get it.
     fn join(&mut self, live: Arc<Live>, ready: Ready) {
-        self.settled = true;
-        let mut state = self.gate.lock();
+        let gate = self.gate.clone();
+        let mut state = gate.lock();
         let Some(origin) = state.origins.get_mut(&self.key) else {
+            self.settled = true;
+            drop(state); // a connection is not dropped under the lock: it takes itself out of the books
             return;
         };
-        origin.attempts -= 1;
-        if live.is_ended() {
+        self.settle(origin);
+        if live.has_ended() {
+            drop(state);
             drop(ready);
-            origin.forget_closed();
-            self.gate.open_more(&self.key, origin);
+            self.gate.lost(&self.key);
             return;
         }
         match ready {
@@ -209,14 +242,16 @@ impl Attempt {
 
     /// Answers those who waited for this handshake.
     fn fail(&mut self, error: &RequestError) {
-        self.settled = true;
         let answered: Vec<Waiter> = {
-            let mut state = self.gate.lock();
+            let gate = self.gate.clone();
+            let mut state = gate.lock();
             let closed = state.closed;
             let Some(origin) = state.origins.get_mut(&self.key) else {
+                self.settled = true;
                 return;
             };
-            origin.attempts -= 1;
+            self.settle(origin);
+            origin.forget_closed();
             let is_outdated = match (&self.tls, &origin.tls) {
                 (Some(used), Some(current)) => !Arc::ptr_eq(used, current),
                 _ => false, // plain TCP has no verdict that could be stale
@@ -227,10 +262,10 @@ impl Attempt {
                     .begin_attempt(&self.key, origin, self.restarts + 1);
                 return;
             }
-            let answered = if origin.live.is_empty() {
+            let answered = if origin.live.is_empty() && origin.attempts == 0 {
                 origin.waiters.drain(..).collect()
             } else {
-                // connections that work will serve the others
+                // connections that work, or may yet, will serve the others
                 origin.waiters.pop_front().into_iter().collect()
             };
             self.gate.open_more(&self.key, origin);
@@ -268,49 +303,63 @@ enum Ready {
     Http2(http2::SendRequest<RequestBody>),
 }
 
-/// Begins HTTP/2 on `stream` and moves its bytes until the connection ends. Its errors reach the requests they concern.
-async fn drive(
+/// The stream of an HTTP/2 connection, which is in its origin's books until its socket is closed: not until hyper takes
+/// no more requests, for those under way go on, and a swap must find them.
+struct Registered {
     stream: TokioIo<Revocable>,
-    driver: Driver,
-    ready: oneshot::Sender<hyper::Result<http2::SendRequest<RequestBody>>>,
-) {
-    let _driver = driver; // declared first, so dropped last: the socket is closed by then
-    let begun = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .handshake(stream)
-        .await;
-    // an attempt that has given up drops the sender, which ends the connection
-    match begun {
-        Ok((sender, connection)) => {
-            let _ = ready.send(Ok(sender));
-            let _ = connection.await;
-        }
-        Err(error) => {
-            let _ = ready.send(Err(error));
+    /// After the stream, so that it is closed by then.
+    _registration: Registration,
+}
+
+struct Registration {
+    gate: Weak<Gate>,
+    key: Arc<ConnectionKey>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.upgrade() {
+            gate.lost(&self.key);
         }
     }
 }
 
-/// Takes a connection out of the books when its driver ends, however it ends.
-struct Driver {
-    gate: Weak<Gate>,
-    key: Arc<ConnectionKey>,
-    live: Arc<Live>,
+impl Read for Registered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
 }
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.live.mark_closed();
-        let Some(gate) = self.gate.upgrade() else {
-            return;
-        };
-        let mut state = gate.lock();
-        let Some(origin) = state.origins.get_mut(&self.key) else {
-            return;
-        };
-        reload::forget(origin, &self.live);
-        gate.open_more(&self.key, origin);
+impl Write for Registered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 }

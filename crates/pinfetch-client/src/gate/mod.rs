@@ -19,6 +19,7 @@ use foldhash::{HashMap, HashMapExt};
 use http::HeaderMap;
 use http_body_util::Full;
 use pinfetch_pins::{Pin, Policy, VerifiedPath};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 pub(crate) use self::lease::{Http1Lease, Http2Lease, Lease};
@@ -158,23 +159,23 @@ impl Gate {
 
     /// A connection to `key`'s origin, at once or after those who asked before.
     ///
-    /// `attempt` receives the progress of the handshake that is waited for.
+    /// `attempt` receives the progress of the handshake that is waited for. A request that `is_under_way` gets one from a
+    /// client that is closing too.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
         key: &Arc<ConnectionKey>,
         attempt: &Mutex<Option<Arc<Progress>>>,
+        is_under_way: bool,
     ) -> Result<Lease, RequestError> {
+        *attempt.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let waiting = {
             let mut state = self.lock();
-            if state.closed {
+            if state.closed && !is_under_way {
                 return Err(RequestError::ClientClosed);
             }
             let origin = self.origin(&mut state, key)?;
             if let Some(lease) = self.ready_lease(key, origin) {
                 return Ok(lease);
-            }
-            while origin.waiters.front().is_some_and(Waiter::is_closed) {
-                origin.waiters.pop_front(); // gave up: its time ran out, or nobody wants the answer
             }
             let (waiter, waiting) = oneshot::channel();
             origin.waiters.push_back(waiter);
@@ -265,7 +266,7 @@ impl Gate {
         origin: &mut Origin,
     ) -> Option<Lease> {
         if let Some(connection) = &origin.http2 {
-            if !connection.live.is_revoked() && connection.sender.is_ready() {
+            if !connection.live.has_ended() && connection.sender.is_ready() {
                 return Some(self.http2_lease(connection.clone()));
             }
             origin.http2 = None;
@@ -295,6 +296,9 @@ impl Gate {
 
     /// Begins as many handshakes as those who wait deserve.
     pub(crate) fn open_more(self: &Arc<Self>, key: &Arc<ConnectionKey>, origin: &mut Origin) {
+        while origin.waiters.front().is_some_and(Waiter::is_closed) {
+            origin.waiters.pop_front(); // gave up: its time ran out, or nobody wants the answer
+        }
         let waiting = origin.waiters.len();
         let wanted = match origin.protocol {
             // one tells which protocol it is, and one is all that HTTP/2 needs
@@ -318,6 +322,9 @@ impl Gate {
         origin: &mut Origin,
         restarts: u32,
     ) {
+        let Ok(runtime) = Handle::try_current() else {
+            return; // a response dropped outside of the runtime: the next request opens what is wanted
+        };
         origin.attempts += 1;
         let progress = origin.progress.clone();
         let attempt = Attempt {
@@ -327,14 +334,13 @@ impl Gate {
             restarts,
             settled: true,
         };
-        tokio::spawn(attempt.run(progress));
+        runtime.spawn(attempt.run(progress));
     }
 
     /// A connection is free: it goes to the one who waited longest.
     fn free(self: &Arc<Self>, key: &Arc<ConnectionKey>, connection: Http1) {
         let mut state = self.lock();
-        if !state.closed
-            && !connection.live.is_ended()
+        if !connection.live.has_ended()
             && let Some(origin) = state.origins.get_mut(key)
         {
             return self.hand_out(key, origin, connection);
@@ -379,6 +385,9 @@ impl Gate {
 
     /// Closes what has been idle too long. One task a client, and none when nothing is idle.
     fn sweep_later(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
         if self.sweeping.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -387,7 +396,7 @@ impl Gate {
             .config
             .idle_timeout
             .clamp(Duration::from_millis(10), SWEEP);
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             loop {
                 tokio::time::sleep(pause).await;
                 let Some(gate) = gate.upgrade() else { return };
@@ -471,7 +480,6 @@ impl Gate {
         drop(origins);
         for connection in live {
             connection.end();
-            connection.until_closed().await;
         }
     }
 }
@@ -479,7 +487,7 @@ impl Gate {
 impl Origin {
     /// Takes connections that have closed out of the books.
     pub(crate) fn forget_closed(&mut self) {
-        self.live.retain(|live| !live.is_closed());
+        self.live.retain(|live| !live.has_ended());
     }
 
     fn is_in_use(&self) -> bool {

@@ -13,7 +13,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use self::chunked::{Chunked, Piece};
@@ -83,16 +83,6 @@ pub(crate) struct Http1 {
     pub(crate) live: Arc<Live>,
     /// Whether a request was sent on it before: only then can it have gone stale unnoticed.
     pub(crate) is_used: bool,
-    /// After the stream, so that the socket is closed by the time this says so.
-    _closing: Closing,
-}
-
-struct Closing(Arc<Live>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.0.mark_closed();
-    }
 }
 
 impl Drop for Http1 {
@@ -107,7 +97,6 @@ impl Http1 {
         Self {
             stream,
             buffer: BytesMut::new(),
-            _closing: Closing(live.clone()),
             live,
             is_used: false,
         }
@@ -119,7 +108,7 @@ impl Http1 {
         let mut byte = [0];
         let mut context = Context::from_waker(Waker::noop());
         self.buffer.is_empty()
-            && !self.live.is_ended()
+            && !self.live.has_ended()
             && Pin::new(&mut self.stream)
                 .poll_read(&mut context, &mut ReadBuf::new(&mut byte))
                 .is_pending()
@@ -128,10 +117,10 @@ impl Http1 {
     /// Sends a message (its header section, then `body`) and reads the response's header section.
     async fn exchange(
         &mut self,
-        message: &[u8],
-        body: &[u8],
+        message: Bytes,
+        body: Bytes,
         is_head_request: bool,
-    ) -> Result<(Section, bool), NoResponse> {
+    ) -> Result<(Section, Sending), NoResponse> {
         let mut sending = Sending {
             parts: [message, body],
             has_sent: false,
@@ -150,7 +139,7 @@ impl Http1 {
         })
         .await;
         match outcome {
-            Ok(section) => Ok((section, sending.is_done && sending.failure.is_none())),
+            Ok(section) => Ok((section, sending)),
             Err(fault) => Err(NoResponse {
                 fault,
                 is_unsent: !sending.has_sent,
@@ -172,14 +161,14 @@ pub(crate) struct NoResponse {
 }
 
 /// What is still to be sent.
-struct Sending<'m> {
-    parts: [&'m [u8]; 2],
+struct Sending {
+    parts: [Bytes; 2],
     has_sent: bool,
     is_done: bool,
     failure: Option<io::Error>,
 }
 
-impl Sending<'_> {
+impl Sending {
     fn poll(&mut self, stream: &mut Revocable, cx: &mut Context<'_>) {
         if self.is_done || self.failure.is_some() {
             return;
@@ -199,7 +188,7 @@ impl Sending<'_> {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 self.has_sent = true;
-                *part = part.get(sent..).unwrap_or_default();
+                part.advance(sent.min(part.len()));
             }
         }
         Pin::new(stream).poll_flush(cx)
@@ -217,7 +206,7 @@ impl Receiving {
     fn poll(
         &mut self,
         connection: &mut Http1,
-        sending: &mut Sending<'_>,
+        sending: &mut Sending,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Section, Fault>> {
         loop {
@@ -258,12 +247,12 @@ impl Receiving {
 /// Sends a message on `lease`'s connection; gives the response's header section, and its body to be read.
 pub(crate) async fn exchange(
     mut lease: Http1Lease,
-    message: &[u8],
-    body: &[u8],
+    message: Bytes,
+    body: Bytes,
     is_head_request: bool,
 ) -> Result<(Head, Body), NoResponse> {
     let connection = lease.connection_mut();
-    let (section, is_sent) = connection.exchange(message, body, is_head_request).await?;
+    let (section, sending) = connection.exchange(message, body, is_head_request).await?;
     let body = Body {
         state: match section.framing {
             Framing::Length(left) => State::Length(left),
@@ -271,7 +260,8 @@ pub(crate) async fn exchange(
             Framing::UntilClosed => State::UntilClosed,
         },
         trailers: None,
-        persists: section.persists && is_sent,
+        persists: section.persists,
+        sending: (!sending.is_done).then(|| Box::new(sending)),
         lease: Some(lease),
     };
     Ok((section.head, body))
@@ -283,6 +273,8 @@ pub(crate) struct Body {
     state: State,
     trailers: Option<Fields>,
     persists: bool,
+    /// What of the request was not sent before the response began: a server may answer while it reads.
+    sending: Option<Box<Sending>>,
     lease: Option<Http1Lease>,
 }
 
@@ -314,6 +306,7 @@ impl Body {
     /// A future dropped while it waits has taken nothing.
     pub(crate) async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, Fault> {
         let direct = match self.state {
+            _ if self.sending.is_some() => 0,
             State::Length(left) => left,
             State::UntilClosed => u64::MAX,
             State::Chunked(_) | State::Ended => 0,
@@ -344,6 +337,11 @@ impl Body {
 
     /// The rest of the body, which has `left` bytes.
     pub(crate) async fn whole(&mut self, left: u64) -> Result<Bytes, Fault> {
+        if self.sending.is_some() {
+            let mut whole = Vec::new();
+            while !self.read(&mut whole, READ_BODY).await? {}
+            return Ok(whole.into());
+        }
         let Some(connection) = self.connection() else {
             return Ok(Bytes::new());
         };
@@ -381,6 +379,12 @@ impl Body {
             let Some(connection) = self.lease.as_mut().map(Http1Lease::connection_mut) else {
                 return Poll::Ready(Ok(None));
             };
+            if let Some(sending) = &mut self.sending {
+                sending.poll(&mut connection.stream, cx);
+                if sending.is_done {
+                    self.sending = None;
+                }
+            }
             let buffer = &mut connection.buffer;
             match &mut self.state {
                 State::Length(0) | State::Ended => {
@@ -431,6 +435,7 @@ impl Body {
         self.state = State::Ended;
         if let Some(mut lease) = self.lease.take()
             && self.persists
+            && self.sending.is_none()
             && lease.connection_mut().buffer.is_empty()
         {
             lease.give_back();
