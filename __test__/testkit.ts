@@ -1,9 +1,10 @@
 /**
  * Certificate authorities, TLS servers and interceptors for tests, on loopback and in a process of their own.
  *
- * A test asks for a scenario (`startGenuine`, `startInterceptor`), or for exactly the certificates and servers that
- * its case needs (`startKit`, `standardPki`, `Kit.issue`, `Kit.serve`). Clients reach a server by its real name with
- * `lookup: server.lookup`. The process ends with the one that started it and never keeps it alive.
+ * A test asks for a scenario (`startGenuine`, `startInterceptor`, `startProxy`), or for exactly the certificates,
+ * servers and proxies that its case needs (`startKit`, `standardPki`, `Kit.issue`, `Kit.serve`, `Kit.proxy`). Clients
+ * reach a server by its real name with `lookup: server.lookup`. The process ends with the one that started it and never
+ * keeps it alive.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
@@ -127,19 +128,33 @@ export interface ServerStats {
   settled: boolean
 }
 
-export interface ProxyRequest {
+/** What a forward proxy speaks, and whom it lets through. */
+export interface ProxyOptions {
+  /** 'connect' takes requests for `http:` in absolute form, too, one a connection. */
   kind: 'connect' | 'socks5'
   /** `user:password` that clients must give. */
   credentials?: string
+  /** What clients that are let in are refused with: a status ('connect') or a reply code ('socks5'). */
+  refuse?: number
   /** Where every tunnel leads, whatever was asked for. @default '127.0.0.1' and the port asked for */
   host?: '127.0.0.1' | '::1'
+  /** The port of an interceptor makes this a proxy that reads what it carries. */
   port?: number
 }
 
+export interface ProxyRequest extends ProxyOptions, Partial<Identity> {}
+
+/** What reached a proxy so far; `crates/pinfetch-testkit/src/proxy.rs` documents each number. */
 export interface ProxyStats {
   accepted: number
+  open: number
+  handshakes: number
   tunnels: number
+  forwarded: number
   unauthorised: number
+  refused: number
+  bytesToServers: number
+  bytesToClients: number
   authorities: string[]
 }
 
@@ -198,18 +213,41 @@ export class Server {
 export class ForwardProxy {
   readonly number: number
   readonly port: number
+  readonly request: ProxyRequest
   readonly #kit: Kit
 
-  constructor(kit: Kit, number: number, port: number) {
+  constructor(kit: Kit, number: number, port: number, request: ProxyRequest) {
     this.#kit = kit
     this.number = number
     this.port = port
+    this.request = request
   }
 
+  /** What a client's `proxy` option wants: the credentials in it, names resolved by the proxy. */
+  get url(): string {
+    return this.at('127.0.0.1')
+  }
+
+  /** The same by a hostname that leads to 127.0.0.1, and with other credentials, '' for none. */
+  at(hostname: string, credentials = this.request.credentials ?? ''): string {
+    const { kind, key } = this.request
+    const scheme = kind === 'socks5' ? 'socks5h' : key === undefined ? 'http' : 'https'
+    const [user = '', ...password] = credentials.split(':')
+    const encoded = [user, password.join(':')].map(encodeURIComponent).join(':')
+    return `${scheme}://${credentials && `${encoded}@`}${hostname}:${this.port}`
+  }
+
+  /** Refuses what clients ask for from now on, or no longer; open tunnels stay. See `ProxyOptions.refuse`. */
+  async refuse(refusal: number | null): Promise<void> {
+    await this.#kit.command('refuse', { server: this.number, with: refusal })
+  }
+
+  /** The numbers of this moment. A byte is counted before it is passed on. */
   stats(): Promise<ProxyStats> {
     return this.#kit.command('stats', { server: this.number })
   }
 
+  /** Closes everything, open tunnels included; the port is free afterwards. */
   async stop(): Promise<void> {
     await this.#kit.command('stop', { server: this.number })
   }
@@ -271,9 +309,14 @@ export class Kit {
     return new Server(this, server, port, request.host ?? '127.0.0.1')
   }
 
+  /** Starts a forward proxy; with a `chain` and its `key`, TLS is spoken to the proxy itself. */
   async proxy(request: ProxyRequest): Promise<ForwardProxy> {
-    const { server, port } = await this.command<{ server: number; port: number }>('proxy', request)
-    return new ForwardProxy(this, server, port)
+    const { chain = [], ...options } = request
+    const { server, port } = await this.command<{ server: number; port: number }>('proxy', {
+      ...options,
+      chain: chain.map(encodeEntry),
+    })
+    return new ForwardProxy(this, server, port, request)
   }
 
   /** Sends any command; rejects with what the kit says is wrong with it. */
@@ -619,6 +662,29 @@ export async function startInterceptor(options: InterceptorOptions): Promise<End
   const { alpn, versions } = of.options
   const spoken = { ...(alpn && { alpn }), ...(versions && { versions }) }
   return start(kit, of.pki, { name: 'interceptor', ...spoken, ...rest }, 'rogueLeaf')
+}
+
+export interface ForwardProxyOptions extends ProxyOptions {
+  /** Speaks TLS to its clients with certificates of this `Pki`. @default in the clear */
+  pki?: Pki
+  /** What it presents, end entity first. @default ['leaf', 'a1'] */
+  chain?: readonly (Role | { der: Buffer })[]
+  /** Whose key signs handshakes. @default the first certificate's */
+  key?: Role
+  /** Where every tunnel leads, in place of `host` and `port`: an interceptor, for a proxy that reads what it carries. */
+  to?: Endpoint
+  /** @default the kit that all scenarios share */
+  kit?: Kit
+}
+
+/** Starts a forward proxy: HTTP, in the clear or over TLS, or SOCKS5. */
+export async function startProxy(options: ForwardProxyOptions): Promise<ForwardProxy> {
+  const { pki, chain = ['leaf', 'a1'], key, to, kit = sharedKit(), ...rest } = options
+  return kit.proxy({
+    ...rest,
+    ...(pki && identityOf(pki, chain, key)),
+    ...(to && { host: to.host === '::1' ? '::1' : '127.0.0.1', port: to.port }),
+  })
 }
 
 async function start(kit: Kit, pki: Pki, options: EndpointOptions, leaf: Role): Promise<Endpoint> {

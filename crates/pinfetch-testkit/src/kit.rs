@@ -33,6 +33,8 @@ pub enum Command {
     Stop(TargetRequest),
     /// Starts a proxy → `{ server, port }`.
     Proxy(ProxyRequest),
+    /// Lets a proxy refuse what it is asked for from now on, or no longer → `{}`.
+    Refuse(RefuseRequest),
 }
 
 /// The certificates of an `issue` command, each of which may refer to earlier ones.
@@ -142,14 +144,32 @@ pub struct TargetRequest {
     pub server: u32,
 }
 
+/// The fields of a `refuse` command.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefuseRequest {
+    /// The proxy.
+    pub server: u32,
+    /// As in [`ProxyRequest::refuse`]; without it, nothing is refused any more.
+    pub with: Option<u16>,
+}
+
 /// The fields of a `proxy` command.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyRequest {
     /// Which protocol it speaks.
     pub kind: ProxyKind,
+    /// The chain that is presented to clients, in this order.
+    #[serde(default)]
+    pub chain: Vec<ChainEntry>,
+    /// The certificate whose key signs handshakes with clients; without it, no TLS is spoken to the proxy.
+    pub key: Option<String>,
     /// `user:password` that clients must give; by default none is asked for.
     pub credentials: Option<String>,
+    /// What every client that is let in is refused with: a status (`connect`; 407 comes with a challenge) or a reply code
+    /// (`socks5`; RFC 1928 §6). By default nothing is refused.
+    pub refuse: Option<u16>,
     /// Where every tunnel leads, whatever host was asked for; 127.0.0.1 by default.
     pub host: Option<IpAddr>,
     /// The port where every tunnel leads; by default the one asked for. An intercepting proxy leads to its own.
@@ -160,7 +180,7 @@ pub struct ProxyRequest {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyKind {
-    /// HTTP CONNECT, without TLS to the proxy.
+    /// HTTP: CONNECT, and requests for `http:` in absolute form (RFC 9112 §3.2.2), one a connection.
     Connect,
     /// SOCKS version 5.
     Socks5,
@@ -229,8 +249,17 @@ impl Kit {
                 }
                 json!({})
             }
+            Command::Refuse(RefuseRequest { server, with }) => {
+                let proxy = self.proxies.get(&server);
+                proxy.ok_or(KitError::UnknownServer(server))?.refuse(with)?;
+                json!({})
+            }
             Command::Proxy(request) => {
-                let proxy = Proxy::start(request)?;
+                let identity = match &request.key {
+                    Some(key) => Some(self.identity(&request.chain, key)?),
+                    None => None,
+                };
+                let proxy = Proxy::start(request, identity)?;
                 let answer =
                     json!({ "server": self.next_number(), "port": proxy.address().port() });
                 self.proxies.insert(self.started, proxy);

@@ -22,6 +22,6 @@ pub use kit::{
     ChainEntry, Command, IssueRequest, Kit, Outcome, ProxyKind, ProxyRequest, ServeRequest,
     SwapAfter,
 };
-pub use kit::{StatsRequest, SwapRequest, TargetRequest};
+pub use kit::{RefuseRequest, StatsRequest, SwapRequest, TargetRequest};
 pub use proxy::{Proxy, ProxyStats};
 pub use server::{Identity, Resumption, Server, ServerOptions, ServerStats, Version};

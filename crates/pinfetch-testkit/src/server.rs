@@ -92,6 +92,12 @@ pub struct Identity {
     pub key: Arc<dyn SigningKey>,
 }
 
+impl Identity {
+    pub(crate) fn into_resolver(self) -> Arc<dyn ResolvesServerCert> {
+        Arc::new(Presented(Arc::new(CertifiedKey::new(self.chain, self.key))))
+    }
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 pub enum Version {
@@ -423,11 +429,10 @@ impl Settings {
             })
             .collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let presented = Presented(Arc::new(CertifiedKey::new(identity.chain, identity.key)));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(presented));
+            .with_cert_resolver(identity.into_resolver());
         config.alpn_protocols.clone_from(&self.alpn);
         match &self.resumption.sessions {
             Some(sessions) => config.session_storage = Arc::clone(sessions) as _,
@@ -498,7 +503,8 @@ async fn connection(stream: TcpStream, config: Option<Arc<ServerConfig>>, open: 
 
 async fn talk(stream: impl AsyncRead + AsyncWrite + Send + Unpin, open: &Open, h2: bool) {
     let shared = &open.shared;
-    let mut stream = Counted { stream, shared };
+    let received = &shared.counters.application_bytes;
+    let mut stream = Counted { stream, received };
     let ended = match shared.settings.behaviour {
         Behaviour::Normal | Behaviour::Plain => genuine::serve(&mut stream, open, h2).await,
         _ => interceptor::misbehave(&mut stream, shared, h2).await,
@@ -543,10 +549,10 @@ impl Drop for Open {
     }
 }
 
-/// A stream whose received bytes are counted as they are decrypted.
-struct Counted<'a, S> {
-    stream: S,
-    shared: &'a Shared,
+/// A stream whose received bytes are counted as they are read, and decrypted.
+pub(crate) struct Counted<'a, S> {
+    pub(crate) stream: S,
+    pub(crate) received: &'a AtomicU64,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
@@ -561,10 +567,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
         let received = buffer.filled().len() - before;
         if received > 0 {
             let received = u64::try_from(received).unwrap_or(u64::MAX);
-            this.shared
-                .counters
-                .application_bytes
-                .fetch_add(received, Ordering::Release);
+            this.received.fetch_add(received, Ordering::Release);
         }
         poll
     }
