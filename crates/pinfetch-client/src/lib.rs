@@ -24,6 +24,10 @@ pub use client::{Client, Connection, Environment, Request, Response, ServerPins,
 pub use coding::{Coding, CodingError};
 pub use config::{Config, MinVersion, RedirectMode, Trust, TrustAnchors, Unpinned};
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
+pub use connect::proxy::{
+    ConnectFieldError, EnvironmentError, EnvironmentProxies, Proxy, ProxyError, ProxyUrlError,
+    UserInformation, from_environment,
+};
 pub use connect::roots::Roots;
 pub use connect::{ConnectionFacts, TlsFacts};
 pub use content::{ResponseBody, Streaming};

@@ -1,6 +1,7 @@
 //! From an origin to a connection that may be used: name, TCP, TLS and the verdict, in this order.
 
 pub(crate) mod dns;
+pub(crate) mod proxy;
 pub(crate) mod revocable;
 pub(crate) mod roots;
 pub(crate) mod tls;
