@@ -7,6 +7,7 @@ import { writePolicy } from '../src/policy.js'
 import {
   Completion,
   Reader,
+  readBody,
   readConnection,
   readDescribedInputs,
   readDescribedPath,
@@ -30,8 +31,10 @@ import {
   writeLookupAddresses,
   writeLookupFailure,
   writePins,
+  writeRead,
   writeRelease,
   writeRequest,
+  writeSave,
   writeSetPolicy,
 } from '../src/wire.js'
 
@@ -90,6 +93,12 @@ function write(out: Writer, vector: Vector): void {
       break
     case 'PINS':
       writePins(out, id, client, vector.authority, vector.presented)
+      break
+    case 'READ':
+      writeRead(out, id, vector.request, vector.rest)
+      break
+    case 'SAVE':
+      writeSave(out, id, vector.request, vector.path)
       break
     default:
       throw new Error(`no submission is called ${vector.kind}`)
@@ -184,6 +193,17 @@ describe('completions', () => {
         expect(readPathPins(path)).toEqual(vector.pathPins)
         break
       }
+      case 'BODY': {
+        expect(chunk[at]).toBe(Completion.body)
+        const { piece, hasEnded, trailers } = readBody(chunk, at + 5)
+        const given = typeof piece === 'number' ? piece : Buffer.from(piece).toString('hex')
+        expect(given).toBe(vector.token ?? vector.body)
+        expect([hasEnded, trailers]).toEqual([vector.ended, vector.trailers?.flat() ?? []])
+        break
+      }
+      case 'SAVED':
+        expect([chunk[at], record.i64()]).toEqual([Completion.saved, vector.length])
+        break
       default:
         throw new Error(`no completion is called ${vector.kind}`)
     }

@@ -23,6 +23,7 @@ const CODES = {
   41: 'ERR_CONNECT',
   42: 'ERR_CONNECTION_CLOSED',
   43: 'ERR_SOCKET',
+  44: 'ERR_PROXY',
   50: 'ERR_TIMEOUT',
   51: 'ABORT_ERR',
   52: 'ERR_CLIENT_CLOSED',
@@ -210,6 +211,24 @@ export class DnsError extends PinfetchError {
   }
 }
 
+/** A proxy opened no way to the host. Nothing was sent to the host, and no other way was tried. */
+export class ProxyError extends PinfetchError {
+  /** The proxy, without credentials. */
+  declare readonly proxy?: string
+  /** The status with which an HTTP proxy refused, such as 407 or 502. */
+  declare readonly status?: number
+  /** The reason phrase that came with it. */
+  declare readonly reason?: string
+  /** The reply with which a SOCKS proxy refused (RFC 1928 §6). */
+  declare readonly socksCode?: number
+  /** The system's code, such as `ECONNREFUSED`, if it was the system that failed. */
+  declare readonly systemCode?: string
+  constructor(code: ErrorCode, failure: Failure) {
+    super(code, failure.message, causeOf(failure))
+    keep(this, failure, ['proxy', 'status', 'reason', 'socksCode', 'systemCode'])
+  }
+}
+
 /** No connection was made, or it ended before the response was whole. */
 export class ConnectError extends PinfetchError {
   /** The host that was asked for. */
@@ -300,6 +319,7 @@ for (const [name, kind] of Object.entries({
   PinfetchError,
   PolicyError,
   ProtocolError,
+  ProxyError,
   TimeoutError,
   TlsError,
 })) {
@@ -360,7 +380,9 @@ export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate
     case 3:
       return new TlsError(code, failure)
     case 4:
-      return code === 'ERR_DNS' ? new DnsError(code, failure) : new ConnectError(code, failure)
+      if (code === 'ERR_DNS') return new DnsError(code, failure)
+      if (code === 'ERR_PROXY') return new ProxyError(code, failure)
+      return new ConnectError(code, failure)
     case 5:
       if (code === 'ERR_TIMEOUT') return new TimeoutError(code, failure)
       if (code === 'ABORT_ERR') return new AbortError(failure.message, causeOf(failure))

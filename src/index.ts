@@ -21,6 +21,7 @@ export {
   PinfetchError,
   PolicyError,
   ProtocolError,
+  ProxyError,
   TimeoutError,
   TlsError,
 } from './errors.js'
@@ -32,7 +33,13 @@ export type { AnchorsInput, ClientOptions, LookupMap } from './options.js'
 export type { ServerPins } from './pending.js'
 export type { PinInput, PinSetInput, PinsInForce, PinsInput } from './policy.js'
 export { Policy, policyLookup } from './policy.js'
-export type { HeadersInit, RequestInit, RequestInput, RequestLike } from './request.js'
+export type {
+  HeadersInit,
+  RedirectMode,
+  RequestInit,
+  RequestInput,
+  RequestLike,
+} from './request.js'
 export { Response } from './response.js'
 export type { VerifyChainRequest, VerifyChainResult } from './verify.js'
 export { verifyChain } from './verify.js'

@@ -8,6 +8,7 @@ import {
   MOST_REDIRECTS,
   type RedirectMode,
   readHeaders,
+  readProxy,
   readTimeout,
 } from './request.js'
 import { RedirectMode as RedirectModes, Writer } from './wire.js'
@@ -69,6 +70,15 @@ export interface ClientOptions {
   readonly redirect?: RedirectMode | undefined
   /** How many redirects in a row are followed. @default 20 */
   readonly maxRedirects?: number | undefined
+  /**
+   * The proxy to go through: `http:`, `https:`, `socks5:` (names resolved here) or `socks5h:` (by the proxy), user name
+   * and password in front of the host; null for none; `'environment'` for those that `HTTPS_PROXY`, `HTTP_PROXY`,
+   * `ALL_PROXY` and `NO_PROXY` name. Pins hold through every proxy, and pins for an `https:` proxy's own host hold for its
+   * TLS.
+   *
+   * @default null
+   */
+  readonly proxy?: string | URL | null | undefined
   /** Milliseconds until an idle connection is closed. @default 60000 */
   readonly idleTimeout?: number | undefined
   /** Header fields of every request that does not name them itself. @default {} */
@@ -118,6 +128,7 @@ const NAMES = [
   'maxExpansion',
   'redirect',
   'maxRedirects',
+  'proxy',
   'idleTimeout',
   'headers',
   'lookup',
@@ -131,6 +142,9 @@ const ELSEWHERE: Readonly<Record<string, keyof ClientOptions>> = {
   allowH2: 'http2',
   maxConnections: 'connections',
   keepAliveTimeout: 'idleTimeout',
+  proxyUrl: 'proxy',
+  followRedirect: 'redirect',
+  maxRedirections: 'maxRedirects',
   pinnedCertificates: 'pins',
   certificatePinning: 'pins',
 }
@@ -188,6 +202,7 @@ export function readOptions(options: unknown): Settings {
   out.u32(count(given, 'maxExpansion', DEFAULTS.maxExpansion, 1, LARGEST_U32))
   out.u8(choice(given, 'redirect', DEFAULTS.redirect, RedirectModes))
   out.u32(count(given, 'maxRedirects', DEFAULTS.maxRedirects, 0, MOST_REDIRECTS))
+  writeProxy(out, givenOr(given, 'proxy', null))
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')
@@ -316,6 +331,29 @@ function defaultHeaders(value: unknown): string[] {
     return readHeaders(value) ?? []
   } catch (cause) {
     throw asOption('headers', cause)
+  }
+}
+
+/** Variables that name proxies, in both spellings, and the one that says that a web server has set them. */
+const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy']
+
+function writeProxy(out: Writer, value: unknown): void {
+  if (value !== 'environment') {
+    out.u8(0)
+    try {
+      out.str(readProxy(value))
+    } catch (cause) {
+      throw asOption('proxy', cause)
+    }
+    return
+  }
+  const names = [...PROXY_VARIABLES.flatMap((name) => [name, name.toUpperCase()]), 'REQUEST_METHOD']
+  const given = names.filter((name) => process.env[name] !== undefined)
+  out.u8(1)
+  out.u32(given.length)
+  for (const name of given) {
+    out.str(name)
+    out.str(process.env[name] ?? '')
   }
 }
 

@@ -28,6 +28,11 @@ export interface RequestInit {
   readonly maxRedirects?: number | undefined
   /** Whether content codings (gzip, deflate, br, zstd) are asked for and undone. @default the client's */
   readonly decompress?: boolean | undefined
+  /**
+   * The proxy to go through: `http:`, `https:`, `socks5:` (names resolved here) or `socks5h:` (by the proxy), user name
+   * and password in front of the host; null for none. Pins hold through every proxy. @default the client's
+   */
+  readonly proxy?: string | URL | null | undefined
 }
 
 /** What becomes of redirects, as in the fetch standard. */
@@ -64,6 +69,7 @@ const INIT_KEYS = new Set([
   'redirect',
   'maxRedirects',
   'decompress',
+  'proxy',
 ])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that no field value may hold
@@ -122,9 +128,16 @@ export function readCall(
 
 /** Options that the wire carries only where they are given. */
 function readExtras(init: RequestInit): Uint8Array | null {
-  const { redirect, maxRedirects, decompress } = init
-  if (redirect === undefined && maxRedirects === undefined && decompress === undefined) return null
-  const out = new Writer(16)
+  const { redirect, maxRedirects, decompress, proxy } = init
+  if (
+    redirect === undefined &&
+    maxRedirects === undefined &&
+    decompress === undefined &&
+    proxy === undefined
+  ) {
+    return null
+  }
+  const out = new Writer(64)
   if (redirect !== undefined) {
     if (typeof redirect !== 'string' || !Object.hasOwn(RedirectModes, redirect)) {
       throw invalidArgument(
@@ -150,7 +163,21 @@ function readExtras(init: RequestInit): Uint8Array | null {
     out.u8(Extra.decompress)
     out.flag(decompress)
   }
+  if (proxy !== undefined) {
+    out.u8(Extra.proxy)
+    out.str(readProxy(proxy))
+  }
   return out.written()
+}
+
+/** A proxy's URL, or nothing for none. The engine reads it; an empty text is a variable that was lost. */
+export function readProxy(given: unknown): string {
+  if (given === null) return ''
+  if (given instanceof URL) return given.href
+  if (typeof given !== 'string')
+    throw invalidArgument(`proxy is ${nameOf(given)}: give a URL or null`)
+  if (given === '') throw invalidArgument('proxy is empty: give a URL, or null for none')
+  return given
 }
 
 /** Takes a `fetch` input apart; `init` wins over what the input says itself. */
@@ -162,8 +189,9 @@ export function splitInput(
   if (typeof input !== 'object' || input === null || !('url' in input)) {
     throw invalidArgument(`the request is ${nameOf(input)}: give a URL or an object with a url`)
   }
-  const { url, method, headers, body, timeout, signal, redirect, maxRedirects, decompress } = input
-  const own = { method, headers, body, timeout, signal, redirect, maxRedirects, decompress }
+  const { url, method, headers, body, timeout, signal, redirect, maxRedirects, decompress, proxy } =
+    input
+  const own = { method, headers, body, timeout, signal, redirect, maxRedirects, decompress, proxy }
   return [url, { ...own, ...init }]
 }
 

@@ -38,7 +38,7 @@ export const TIMEOUT_OF_CLIENT = 0xffff_ffff
 export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 
 /** Tags of what a request says besides. */
-export const Extra = { redirect: 1, maxRedirects: 2, decompress: 3 } as const
+export const Extra = { redirect: 1, maxRedirects: 2, decompress: 3, proxy: 4 } as const
 
 /** How redirects are treated, as records say it. */
 export const RedirectMode = { follow: 0, manual: 1, error: 2 } as const
@@ -117,6 +117,10 @@ export interface Failure {
   names?: string[]
   notAfter?: Date
   url?: string
+  proxy?: string
+  status?: number
+  reason?: string
+  socksCode?: number
 }
 
 /**
@@ -713,6 +717,18 @@ function readField(failure: Failure, tag: number, value: Reader): void {
       break
     case 20:
       failure.url = text()
+      break
+    case 21:
+      failure.proxy = text()
+      break
+    case 22:
+      failure.status = value.u16()
+      break
+    case 23:
+      failure.reason = text()
+      break
+    case 24:
+      failure.socksCode = value.u8()
       break
     default: // a field that this version does not know; the code and message say enough
   }

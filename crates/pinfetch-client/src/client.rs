@@ -15,9 +15,10 @@ use tokio::time::Instant;
 
 use crate::coding::{self, CodingError, Codings, Decoder, Limits};
 use crate::config::{Config, ConnectionKey, RedirectMode, Scheme, Trust};
+use crate::connect::proxy::Proxy;
 use crate::connect::roots::Roots;
 use crate::connect::tls::{OriginTls, Requirement, Verification};
-use crate::connect::{ConnectionFacts, Live, present};
+use crate::connect::{ConnectionFacts, Live, Route, present};
 use crate::content::{self, Begun, ResponseBody, Streaming};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
@@ -106,6 +107,8 @@ pub struct Request<'a> {
     pub max_redirects: Option<u32>,
     /// Whether content codings are undone, where that is not as the client says.
     pub decompress: Option<bool>,
+    /// The proxy to go through.
+    pub via: Via,
 }
 
 impl<'a> Request<'a> {
@@ -120,8 +123,20 @@ impl<'a> Request<'a> {
             redirect: None,
             max_redirects: None,
             decompress: None,
+            via: Via::OfClient,
         }
     }
+}
+
+/// The way to the server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Via {
+    /// As the client's requests go.
+    OfClient,
+    /// No proxy.
+    Direct,
+    /// This proxy.
+    Proxy(Proxy),
 }
 
 /// How long a request may take.
@@ -365,7 +380,14 @@ impl Client {
                 .ok_or_else(|| RequestError::Internal("https without TLS".into()))?
         };
         let progress = Progress::new(Phase::Dns);
-        let looking = present(&config.lookup, &key, &tls, &progress);
+        let proxy = self.gate.proxy_side(&policy, &key, None)?;
+        let route = Route {
+            lookup: &config.lookup,
+            key: &key,
+            proxy_tls: proxy.as_ref().and_then(|proxy| proxy.tls.as_deref()),
+            progress: &progress,
+        };
+        let looking = present(route, &tls);
         let limit = config.timeout.unwrap_or(Duration::MAX);
         let seen = tokio::time::timeout(limit, looking)
             .await
@@ -463,6 +485,8 @@ impl Answered {
 /// A request that was checked and can be sent, again if need be.
 pub(crate) struct Prepared {
     pub(crate) target: Target,
+    pub(crate) key: Arc<ConnectionKey>,
+    pub(crate) via: Via,
     pub(crate) method: Method,
     /// None for the client's own fields only.
     pub(crate) headers: Option<Vec<Field>>,
@@ -484,6 +508,7 @@ impl Prepared {
             redirect,
             max_redirects,
             decompress,
+            via,
         } = request;
         if matches!(method, Method::CONNECT | Method::TRACE) {
             return Err(RequestError::Argument(
@@ -506,6 +531,8 @@ impl Prepared {
             Some(headers)
         };
         Ok(Self {
+            key: key_of(&target, &via),
+            via,
             target,
             method,
             headers,
@@ -518,7 +545,7 @@ impl Prepared {
     }
 
     pub(crate) fn key(&self) -> &Arc<ConnectionKey> {
-        &self.target.destination.key
+        &self.key
     }
 
     pub(crate) fn body(&self) -> Option<&Bytes> {
@@ -534,8 +561,15 @@ impl Prepared {
         let mut message = Vec::with_capacity(512);
         message.extend_from_slice(self.method.as_str().as_bytes());
         message.push(b' ');
-        message.extend_from_slice(self.target.origin_form().as_bytes());
+        let forwarded = self.key.proxy.as_ref().filter(|_| self.key.is_forwarded());
+        match forwarded {
+            None => message.extend_from_slice(self.target.origin_form().as_bytes()),
+            Some(_) => message.extend_from_slice(self.target.to_text().as_bytes()),
+        }
         message.extend_from_slice(b" HTTP/1.1\r\n");
+        if let Some(value) = forwarded.and_then(Proxy::authorization) {
+            write_line(&mut message, b"proxy-authorization", value.as_bytes());
+        }
         self.target
             .destination
             .write_fields(self.headers.as_deref(), &mut message);
@@ -599,6 +633,21 @@ impl Prepared {
     }
 }
 
+/// The connections that a request may use.
+pub(crate) fn key_of(target: &Target, via: &Via) -> Arc<ConnectionKey> {
+    let key = &target.destination.key;
+    let proxy = match via {
+        Via::OfClient => return key.clone(),
+        Via::Direct => None,
+        Via::Proxy(proxy) => Some(proxy),
+    };
+    if key.proxy.as_ref() == proxy {
+        key.clone()
+    } else {
+        key.through(proxy.cloned())
+    }
+}
+
 /// The fields that every request of a client carries, unless it sets them itself.
 pub(crate) fn client_fields(config: &Config) -> Result<Vec<Field>, RequestError> {
     let mut defaults = vec![
@@ -628,11 +677,12 @@ fn with_defaults(mut fields: Vec<Field>, defaults: &[Field]) -> Result<Vec<Field
 
 /// Fields that decide where a message ends or to whom it goes are not the caller's to set (RFC 9112 §6, RFC 9113 §8.2.2).
 fn check_fields(headers: &[Field]) -> Result<(), RequestError> {
-    const NOT_THE_CALLERS: [&str; 8] = [
+    const NOT_THE_CALLERS: [&str; 9] = [
         "connection",
         "content-length",
         "host",
         "keep-alive",
+        "proxy-authorization",
         "proxy-connection",
         "te",
         "transfer-encoding",

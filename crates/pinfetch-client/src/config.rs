@@ -6,6 +6,7 @@ use std::time::Duration;
 use pinfetch_pins::{Host, Policy};
 
 use crate::connect::dns::Lookup;
+use crate::connect::proxy::{EnvironmentProxies, Proxy};
 use crate::exchange::fields::Field;
 
 /// What a client can be told. Fixed for the client's life but for the policy, which [`Client::set_policy`] swaps.
@@ -41,6 +42,8 @@ pub struct Config {
     pub redirect: RedirectMode,
     /// How many redirects in a row are followed.
     pub max_redirects: u32,
+    /// Which proxies connections go through.
+    pub proxy: ProxyChoice,
     /// Where addresses come from.
     pub lookup: Lookup,
     /// Header fields for every request that does not set them itself.
@@ -64,6 +67,7 @@ impl Default for Config {
             max_expansion: 200,
             redirect: RedirectMode::Follow,
             max_redirects: 20,
+            proxy: ProxyChoice::Direct,
             lookup: Lookup::System,
             headers: Vec::new(),
         }
@@ -79,6 +83,27 @@ pub enum RedirectMode {
     Manual,
     /// They are errors.
     Error,
+}
+
+/// Which proxies connections go through.
+#[derive(Clone, Debug)]
+pub enum ProxyChoice {
+    /// None.
+    Direct,
+    /// This one.
+    Always(Proxy),
+    /// Those that the environment names, for the targets that it names.
+    Environment(EnvironmentProxies),
+}
+
+impl ProxyChoice {
+    fn proxy_for(&self, scheme: Scheme, host: &Host, port: u16) -> Option<Proxy> {
+        match self {
+            Self::Direct => None,
+            Self::Always(proxy) => Some(proxy.clone()),
+            Self::Environment(proxies) => proxies.for_target(scheme, host, port).cloned(),
+        }
+    }
 }
 
 /// What becomes of hosts without pins.
@@ -137,6 +162,8 @@ pub(crate) struct ConnectionKey {
     pub(crate) host: Host,
     pub(crate) port: u16,
     pub(crate) server_name: Option<Host>,
+    /// The proxy that it goes through, credentials and all: another's connections are nobody else's.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl ConnectionKey {
@@ -146,6 +173,7 @@ impl ConnectionKey {
         let Config {
             // of the request or swapped with the policy: in the key, or judged again at each swap
             server_name,
+            proxy,
             policy: _,
             unpinned: _,
             // fixed for the client, whose pool and sessions nobody shares
@@ -165,11 +193,40 @@ impl ConnectionKey {
             headers: _,
         } = config;
         Arc::new(Self {
+            proxy: proxy.proxy_for(scheme, &host, port),
             scheme,
             host,
             port,
             server_name: server_name.clone(),
         })
+    }
+
+    /// The same origin by another way.
+    pub(crate) fn through(&self, proxy: Option<Proxy>) -> Arc<Self> {
+        Arc::new(Self {
+            proxy,
+            ..self.clone()
+        })
+    }
+
+    /// The proxy as an origin of its own, whose name its certificate must prove and whose pins its path must hold.
+    pub(crate) fn of_proxy(proxy: &Proxy) -> Self {
+        Self {
+            scheme: if proxy.is_tls() {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            },
+            host: proxy.host().clone(),
+            port: proxy.port(),
+            server_name: None,
+            proxy: None,
+        }
+    }
+
+    /// Whether requests are sent to the proxy itself, in absolute form (RFC 9112 §3.2.2).
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.scheme == Scheme::Http && self.proxy.as_ref().is_some_and(Proxy::is_http)
     }
 
     /// The name that the server must prove: the override, or the URL's host.

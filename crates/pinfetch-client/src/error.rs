@@ -9,6 +9,7 @@ use std::time::Duration;
 use pinfetch_pins::{BadPin, Host, PolicyError, VerifyCode, VerifyError};
 
 use crate::coding::CodingError;
+use crate::connect::proxy::ProxyError;
 use crate::deadline::Phase;
 
 /// Why a request got no response. New variants may come; [`code`](Self::code) is the contract, the text is not.
@@ -64,6 +65,14 @@ pub enum RequestError {
         remote: SocketAddr,
         /// What the system says.
         source: Arc<io::Error>,
+    },
+    /// A proxy opened no way to the host. Nothing else is tried: a proxy that can't be used is never gone round.
+    #[error("{proxy}: {source}")]
+    Proxy {
+        /// The proxy, without credentials.
+        proxy: Arc<str>,
+        /// What it said.
+        source: ProxyError,
     },
     /// The peer closed the connection before the response was whole.
     #[error("{host} closed the connection before the response was complete")]
@@ -212,6 +221,7 @@ impl RequestError {
             },
             Self::Dns { .. } => Code::Dns,
             Self::Connect { .. } => Code::Connect,
+            Self::Proxy { .. } => Code::Proxy,
             Self::Closed { .. } => Code::ConnectionClosed,
             Self::Socket { .. } => Code::Socket,
             Self::Timeout { .. } => Code::Timeout,
@@ -321,6 +331,8 @@ codes! {
     ConnectionClosed = 42, "ERR_CONNECTION_CLOSED";
     /// Reading or writing failed.
     Socket = 43, "ERR_SOCKET";
+    /// A proxy refused or failed.
+    Proxy = 44, "ERR_PROXY";
     /// A time limit passed.
     Timeout = 50, "ERR_TIMEOUT";
     /// The caller's signal.

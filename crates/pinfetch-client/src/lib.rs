@@ -20,9 +20,9 @@ mod redirect;
 mod reload;
 mod target;
 
-pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit};
+pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, Via};
 pub use coding::{Coding, CodingError};
-pub use config::{Config, MinVersion, RedirectMode, Trust, TrustAnchors, Unpinned};
+pub use config::{Config, MinVersion, ProxyChoice, RedirectMode, Trust, TrustAnchors, Unpinned};
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::proxy::{
     ConnectFieldError, EnvironmentError, EnvironmentProxies, Proxy, ProxyError, ProxyUrlError,

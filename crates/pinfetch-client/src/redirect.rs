@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderName, Method, StatusCode};
 use url::Url;
 
-use crate::client::Prepared;
+use crate::client::{Prepared, key_of};
 use crate::config::RedirectMode;
 use crate::error::{RedirectProblem, RequestError};
 use crate::exchange::Head;
@@ -94,6 +94,8 @@ fn next(
         remove(&CREDENTIALS);
     }
     Prepared {
+        key: key_of(&target, &request.via),
+        via: request.via.clone(),
         target,
         method: if becomes_get {
             Method::GET

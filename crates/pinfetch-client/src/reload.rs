@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pinfetch_pins::{BadPin, EffectivePins, Policy};
+use pinfetch_pins::{BadPin, EffectivePins, Policy, VerifiedPath};
 
 use crate::config::ConnectionKey;
 use crate::connect::Live;
@@ -34,25 +34,30 @@ pub(crate) fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, RequestErr
             } else {
                 gate.tls_for(key, &requirement)? // a new verifier: sessions of the old one don't resume under it
             };
-            changes.push((key.clone(), requirement, tls));
+            // a proxy that may not be used any more refuses the origin, as `admit` does
+            let proxy = gate.proxy_side(&policy, key, origin.proxy.as_ref());
+            changes.push((key.clone(), requirement, tls, proxy));
         }
         // from here on nothing fails: a swap takes effect for all origins or for none
-        for (key, requirement, tls) in changes {
+        for (key, requirement, tls, proxy) in changes {
             let Some(origin) = state.origins.get_mut(&key) else {
                 continue;
             };
             let key = &key;
             origin.requirement = requirement;
             origin.tls = tls;
-            let admitted = gate.admit(key, &origin.requirement);
+            let admitted = match proxy {
+                Ok(proxy) => {
+                    origin.proxy = proxy;
+                    gate.admit(key, &origin.requirement)
+                }
+                Err(refusal) => Err(refusal),
+            };
             for live in origin.live.clone() {
-                let refusal = match (
-                    &admitted,
-                    origin.requirement.judge(live.path().map(|path| &**path)),
-                ) {
+                let refusal = match (&admitted, origin.judge(&live.facts)) {
                     (Err(refusal), _) => refusal.clone(),
-                    (Ok(()), Verdict::Refuse(pins)) => bad_pin(&live, &pins, key),
-                    (Ok(()), Verdict::Accept(matched)) => {
+                    (Ok(()), (Verdict::Refuse(pins), path)) => bad_pin(&live, &pins, path, key),
+                    (Ok(()), (Verdict::Accept(matched), _)) => {
                         live.accept(matched);
                         continue;
                     }
@@ -93,10 +98,15 @@ fn take_out(origin: &mut Origin, live: &Arc<Live>) {
     }
 }
 
-fn bad_pin(live: &Live, pins: &EffectivePins, key: &ConnectionKey) -> RequestError {
-    match live.path() {
+fn bad_pin(
+    live: &Live,
+    pins: &EffectivePins,
+    path: Option<Arc<VerifiedPath>>,
+    key: &ConnectionKey,
+) -> RequestError {
+    match path {
         Some(path) => RequestError::BadPin {
-            report: Arc::new(BadPin::of_path(pins, path.clone())),
+            report: Arc::new(BadPin::of_path(pins, path)),
             remote: live.facts.remote,
         },
         // plain TCP: `admit` has refused it before

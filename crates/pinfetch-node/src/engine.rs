@@ -11,8 +11,8 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use http::Method;
 use pinfetch_client::{
-    Client, Environment, Field, Lookup, RedirectMode, Request, RequestError, Resolve, ResolveError,
-    Resolving, Response, ResponseBody, TimeLimit,
+    Client, Environment, Field, Lookup, Proxy, RedirectMode, Request, RequestError, Resolve,
+    ResolveError, Resolving, Response, ResponseBody, TimeLimit, Via,
 };
 use pinfetch_pins::{Host, Policy};
 use tokio::sync::{mpsc, oneshot};
@@ -541,16 +541,31 @@ pub(crate) fn read_request<'r>(
         redirect: None,
         max_redirects: None,
         decompress: None,
+        via: Via::OfClient,
     };
     while !record.is_empty() {
         match record.u8()? {
             extra::REDIRECT => request.redirect = Some(redirect_mode(record)?),
             extra::MAX_REDIRECTS => request.max_redirects = Some(record.u32()?),
             extra::DECOMPRESS => request.decompress = Some(record.flag()?),
+            extra::PROXY => match proxy(record.str()?) {
+                Ok(proxy) => request.via = proxy.map_or(Via::Direct, Via::Proxy),
+                Err(problem) => return Ok(Err(RequestError::Argument(problem.into()))),
+            },
             _ => return Err(Malformed),
         }
     }
     Ok(Ok(request))
+}
+
+/// A proxy by its URL; an empty one is none. The error quotes nothing of it.
+pub(crate) fn proxy(url: &str) -> Result<Option<Proxy>, String> {
+    if url.is_empty() {
+        return Ok(None);
+    }
+    url.parse()
+        .map(Some)
+        .map_err(|error| format!("proxy: {error}"))
 }
 
 /// As requests and configurations say it.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Field, Lookup, MinVersion, RequestError, Trust, TrustAnchors, Unpinned,
+    Client, Code, Config, Field, Lookup, MinVersion, ProxyChoice, RequestError, Trust,
+    TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -15,7 +16,7 @@ use pinfetch_pins::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::engine::{Core, redirect_mode};
+use crate::engine::{Core, proxy, redirect_mode};
 use crate::wire::{self, Malformed, Reader, Write};
 
 const OK: u8 = 0;
@@ -108,6 +109,23 @@ fn read_config(
     let max_expansion = record.u32()?;
     let redirect = redirect_mode(record)?;
     let max_redirects = record.u32()?;
+    let invalid = |problem: String| failed(Code::PolicyInvalidOption, problem);
+    let proxy = match record.u8()? {
+        0 => match proxy(record.str()?).map_err(invalid)? {
+            Some(proxy) => ProxyChoice::Always(proxy),
+            None => ProxyChoice::Direct,
+        },
+        1 => {
+            let variables = record.list(|record| Ok((record.str()?, record.str()?)))?;
+            let get = |name: &str| {
+                let found = variables.iter().find(|(given, _)| *given == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            let proxies = from_environment(get);
+            ProxyChoice::Environment(proxies.map_err(|error| invalid(format!("proxy: {error}")))?)
+        }
+        _ => return Err(Malformed.into()),
+    };
     let trust = if insecure {
         if ca.is_some() || !extra.is_empty() || system {
             return Err(failed(
@@ -134,6 +152,7 @@ fn read_config(
         max_expansion,
         redirect,
         max_redirects,
+        proxy,
         lookup,
         headers,
     })

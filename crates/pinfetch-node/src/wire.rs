@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use pinfetch_client::{
-    Code, CodingError, ConnectionFacts, Fields, Phase, RedirectProblem, RequestError, Response,
-    TlsFacts,
+    Code, CodingError, ConnectionFacts, Fields, Phase, ProxyError, RedirectProblem, RequestError,
+    Response, TlsFacts,
 };
 use pinfetch_pins::{BadPin, Pin, PinSetSource, PinSource, Role, VerifiedPath, VerifyError};
 use rustls_pki_types::CertificateDer;
@@ -44,6 +44,7 @@ pub(crate) mod extra {
     pub(crate) const REDIRECT: u8 = 1;
     pub(crate) const MAX_REDIRECTS: u8 = 2;
     pub(crate) const DECOMPRESS: u8 = 3;
+    pub(crate) const PROXY: u8 = 4;
 }
 
 /// Flags of a RESPONSE.
@@ -81,6 +82,10 @@ enum Tag {
     Names = 18,
     NotAfter = 19,
     Url = 20,
+    Proxy = 21,
+    Status = 22,
+    Reason = 23,
+    SocksCode = 24,
 }
 
 /// A record that does not hold what its kind promises: the two halves of the package differ.
@@ -576,6 +581,7 @@ fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
             });
         }
         RequestError::Coding { .. } | RequestError::Redirect { .. } => fields.answer(error),
+        RequestError::Proxy { proxy, source } => fields.proxy(proxy, source),
         RequestError::Policy(error) => {
             fields.text(Tag::Pattern, error.pattern());
             if let Some(index) = error.index() {
@@ -631,6 +637,21 @@ impl<'a> Details<'a> {
 
     fn text(&mut self, tag: Tag, text: &str) {
         self.value(tag, |out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    fn proxy(&mut self, proxy: &str, source: &ProxyError) {
+        self.text(Tag::Proxy, proxy);
+        match source {
+            ProxyError::Refused { status, reason, .. } => {
+                self.value(Tag::Status, |out| out.u16(status.as_u16()));
+                self.text(Tag::Reason, reason);
+            }
+            ProxyError::Socks { code, .. } => self.value(Tag::SocksCode, |out| out.u8(*code)),
+            ProxyError::Io(source) => {
+                self.text(Tag::SystemCode, system_code(source));
+            }
+            _ => {} // the message says it
+        }
     }
 
     /// What is wrong with an answer that keeps to HTTP's rules.
@@ -831,7 +852,38 @@ mod tests {
     #[test]
     fn small_records_are_written_as_javascript_reads_them() {
         type Writer = fn(&mut Vec<u8>, &Value);
-        let table: [(&str, Writer); 3] = [
+        let table: [(&str, Writer); 5] = [
+            ("BODY", |out, vector| {
+                let bytes = vector["body"].as_str().map(unhex).unwrap_or_default();
+                let place = if vector["token"].is_null() {
+                    BodyPlace::Inline(&bytes)
+                } else {
+                    BodyPlace::Token(number(vector, "token"), number(vector, "length") as usize)
+                };
+                let trailers = vector["trailers"].as_array().map(|pairs| {
+                    let mut map = http::HeaderMap::new();
+                    for pair in pairs {
+                        let name = pair[0].as_str().unwrap();
+                        map.append(
+                            http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                            pair[1].as_str().unwrap().parse().unwrap(),
+                        );
+                    }
+                    Fields::from(map)
+                });
+                let has_ended = vector["ended"].as_bool().unwrap();
+                write_body(
+                    out,
+                    number(vector, "id"),
+                    &place,
+                    trailers.as_ref(),
+                    has_ended,
+                );
+            }),
+            ("SAVED", |out, vector| {
+                let length = vector["length"].as_u64().unwrap();
+                write_saved(out, number(vector, "id"), length);
+            }),
             ("GONE", |out, vector| {
                 write_gone(out, number(vector, "connection"));
             }),

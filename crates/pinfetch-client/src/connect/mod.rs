@@ -4,6 +4,7 @@ pub(crate) mod dns;
 pub(crate) mod proxy;
 pub(crate) mod revocable;
 pub(crate) mod roots;
+pub(crate) mod socket;
 pub(crate) mod tls;
 
 use std::io;
@@ -15,15 +16,19 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
-use pinfetch_pins::{Pin, VerifiedPath, VerifyError};
+use http::HeaderMap;
+use pinfetch_pins::{Host, Pin, VerifiedPath, VerifyError};
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::ConnectionKey;
 use crate::connect::dns::Lookup;
+use crate::connect::proxy::{ProxyError, TunnelTarget};
 use crate::connect::revocable::Transport;
+use crate::connect::socket::Socket;
 use crate::connect::tls::OriginTls;
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
@@ -42,6 +47,8 @@ pub struct ConnectionFacts {
     pub http2: bool,
     /// None over plain `http:`.
     pub tls: Option<TlsFacts>,
+    /// The path that was verified in the handshake with an `https:` proxy.
+    pub(crate) proxy_path: Option<Arc<VerifiedPath>>,
 }
 
 /// What is known of a TLS connection.
@@ -145,10 +152,6 @@ impl Live {
         !self.announced.swap(true, Ordering::Relaxed)
     }
 
-    pub(crate) fn path(&self) -> Option<&Arc<VerifiedPath>> {
-        self.facts.tls.as_ref()?.path.as_ref()
-    }
-
     pub(crate) fn is_revoked(&self) -> bool {
         self.is_revoked.load(Ordering::Acquire)
     }
@@ -205,34 +208,51 @@ pub(crate) struct Connected {
     pub(crate) remote: SocketAddr,
     pub(crate) http2: bool,
     pub(crate) tls: Option<TlsFacts>,
+    pub(crate) proxy_path: Option<Arc<VerifiedPath>>,
 }
 
-/// Opens a connection to `key`'s origin, through `tls` unless its scheme is `http`.
+/// Where a connection leads, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Route<'a> {
+    pub(crate) lookup: &'a Lookup,
+    pub(crate) key: &'a ConnectionKey,
+    /// TLS to an `https:` proxy.
+    pub(crate) proxy_tls: Option<&'a OriginTls>,
+    pub(crate) progress: &'a Progress,
+}
+
+/// A way to the server, on which nothing was sent.
+struct Way {
+    socket: Socket,
+    remote: SocketAddr,
+    proxy_path: Option<Arc<VerifiedPath>>,
+}
+
+/// Opens a connection along `route`, through `tls` unless its scheme is `http`.
 pub(crate) async fn connect(
-    lookup: &Lookup,
-    key: &ConnectionKey,
+    route: Route<'_>,
     tls: Option<&OriginTls>,
-    progress: &Progress,
 ) -> Result<Connected, RequestError> {
-    let (stream, mut remote) = dial(lookup, key, progress).await?;
+    let Route { key, progress, .. } = route;
+    let mut way = open(route).await?;
     let Some(tls) = tls else {
         return Ok(Connected {
-            transport: Transport::Plain(stream),
-            remote,
+            transport: Transport::Plain(way.socket),
+            remote: way.remote,
             http2: false,
             tls: None,
+            proxy_path: way.proxy_path,
         });
     };
     progress.enter(Phase::Tls);
-    let mut stream = shake_hands(&tls.config, tls, key, stream, remote).await?;
+    let mut stream = shake_hands(&tls.config, tls, key, way.socket, way.remote).await?;
     let mut facts = facts_of(&stream, tls);
     if tls.verifier.is_some() && !facts.is_still_verified() {
         // A session was resumed whose verified path is no longer remembered, or has expired since: no verdict, no use.
         drop(stream);
-        let (fresh, address) = dial(lookup, key, progress).await?;
-        remote = address;
+        way = open(route).await?;
         progress.enter(Phase::Tls);
-        stream = shake_hands(&tls.without_sessions(), tls, key, fresh, remote).await?;
+        stream = shake_hands(&tls.without_sessions(), tls, key, way.socket, way.remote).await?;
         facts = facts_of(&stream, tls);
         if facts.path.is_none() {
             return Err(RequestError::Internal(
@@ -243,9 +263,10 @@ pub(crate) async fn connect(
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok(Connected {
         transport: Transport::Tls(Box::new(stream)),
-        remote,
+        remote: way.remote,
         http2,
         tls: Some(facts),
+        proxy_path: way.proxy_path,
     })
 }
 
@@ -257,15 +278,10 @@ pub(crate) struct Presented {
 }
 
 /// A full handshake that sends nothing afterwards.
-pub(crate) async fn present(
-    lookup: &Lookup,
-    key: &ConnectionKey,
-    tls: &OriginTls,
-    progress: &Progress,
-) -> Result<Presented, RequestError> {
-    let (stream, remote) = dial(lookup, key, progress).await?;
-    progress.enter(Phase::Tls);
-    let stream = shake_hands(&tls.without_sessions(), tls, key, stream, remote).await?;
+pub(crate) async fn present(route: Route<'_>, tls: &OriginTls) -> Result<Presented, RequestError> {
+    let Way { socket, remote, .. } = open(route).await?;
+    route.progress.enter(Phase::Tls);
+    let stream = shake_hands(&tls.without_sessions(), tls, route.key, socket, remote).await?;
     let chain: Vec<_> = stream
         .get_ref()
         .1
@@ -280,18 +296,80 @@ pub(crate) async fn present(
     })
 }
 
+/// Opens the way to the server, through the proxy if there is one.
+async fn open(route: Route<'_>) -> Result<Way, RequestError> {
+    let Route {
+        lookup,
+        key,
+        proxy_tls,
+        progress,
+    } = route;
+    let Some(proxy) = &key.proxy else {
+        let (stream, remote) = dial(lookup, &key.host, key.port, progress).await?;
+        return Ok(Way {
+            socket: Socket::Tcp(stream),
+            remote,
+            proxy_path: None,
+        });
+    };
+    let failed = |source| RequestError::Proxy {
+        proxy: proxy.to_string().into(),
+        source,
+    };
+    let target = if proxy.resolves_names() {
+        TunnelTarget::of_host(&key.host, key.port)
+    } else {
+        progress.enter(Phase::Dns);
+        let addresses = dns::resolve(lookup, &key.host).await?;
+        let first = addresses.into_iter().next();
+        let first =
+            first.ok_or_else(|| RequestError::Internal("a name without addresses".into()))?;
+        TunnelTarget::of_address(SocketAddr::new(first, key.port))
+    };
+    let dialled = dial(lookup, proxy.host(), proxy.port(), progress).await;
+    let (stream, remote) = dialled.map_err(|error| match error {
+        RequestError::Connect { source, .. } => failed(ProxyError::Io(source)),
+        other => other,
+    })?;
+    let (socket, proxy_path) = match proxy_tls {
+        None => (Socket::Tcp(stream), None),
+        Some(tls) => {
+            progress.enter(Phase::Tls);
+            let proxy_key = ConnectionKey::of_proxy(proxy);
+            let stream = shake_hands(&tls.config, tls, &proxy_key, stream, remote).await?;
+            let certificates = stream.get_ref().1.peer_certificates();
+            let end_entity = certificates.and_then(<[_]>::first);
+            let path = end_entity.and_then(|end_entity| tls.path_of(end_entity));
+            (Socket::Tls(Box::new(stream)), path)
+        }
+    };
+    let socket = if key.is_forwarded() {
+        socket
+    } else {
+        progress.enter(Phase::Connect);
+        let opened = proxy::open_tunnel(proxy, socket, &target, &HeaderMap::new()).await;
+        opened.map_err(failed)?
+    };
+    Ok(Way {
+        socket,
+        remote,
+        proxy_path,
+    })
+}
+
 /// Opens a TCP connection to the first address that answers, each next one joining after a head start (RFC 8305).
 async fn dial(
     lookup: &Lookup,
-    key: &ConnectionKey,
+    host: &Host,
+    port: u16,
     progress: &Progress,
 ) -> Result<(TcpStream, SocketAddr), RequestError> {
     progress.enter(Phase::Dns);
-    let addresses = dns::resolve(lookup, &key.host).await?;
+    let addresses = dns::resolve(lookup, host).await?;
     progress.enter(Phase::Connect);
     let mut waiting = addresses
         .into_iter()
-        .map(|address| SocketAddr::new(address, key.port));
+        .map(|address| SocketAddr::new(address, port));
     let mut racing = FuturesUnordered::new();
     let mut failure = None;
     loop {
@@ -319,11 +397,11 @@ async fn dial(
             let (source, remote) = failure.unwrap_or_else(|| {
                 (
                     io::ErrorKind::AddrNotAvailable.into(),
-                    ([0, 0, 0, 0], key.port).into(),
+                    ([0, 0, 0, 0], port).into(),
                 )
             });
             return Err(RequestError::Connect {
-                host: key.host.clone(),
+                host: host.clone(),
                 remote,
                 source: Arc::new(source),
             });
@@ -331,13 +409,13 @@ async fn dial(
     }
 }
 
-async fn shake_hands(
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     config: &Arc<rustls::ClientConfig>,
     tls: &OriginTls,
     key: &ConnectionKey,
-    stream: TcpStream,
+    stream: S,
     remote: SocketAddr,
-) -> Result<TlsStream<TcpStream>, RequestError> {
+) -> Result<TlsStream<S>, RequestError> {
     let connector = TlsConnector::from(config.clone());
     match connector.connect(tls.server_name.clone(), stream).await {
         Ok(stream) => Ok(stream),
@@ -383,7 +461,7 @@ fn handshake_failure(error: io::Error, key: &ConnectionKey, remote: SocketAddr) 
     }
 }
 
-fn facts_of(stream: &TlsStream<TcpStream>, tls: &OriginTls) -> TlsFacts {
+fn facts_of(stream: &TlsStream<Socket>, tls: &OriginTls) -> TlsFacts {
     let connection = stream.get_ref().1;
     let path = connection
         .peer_certificates()

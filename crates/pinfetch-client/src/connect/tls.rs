@@ -138,6 +138,21 @@ impl OriginTls {
         }))
     }
 
+    /// TLS to a proxy: HTTP/1.1, and each handshake in full, so that its verified path is always known.
+    pub(crate) fn of_proxy(
+        verification: &Verification,
+        requirement: &Requirement,
+        key: &ConnectionKey,
+        min_version: MinVersion,
+    ) -> Result<Arc<Self>, rustls::Error> {
+        let tls = Self::new(verification, requirement, key, false, min_version)?;
+        Ok(Arc::new(Self {
+            config: tls.without_sessions(),
+            server_name: tls.server_name.clone(),
+            verifier: tls.verifier.clone(),
+        }))
+    }
+
     /// The verified path behind `end_entity`, where this verifier has accepted one.
     pub(crate) fn path_of(&self, end_entity: &CertificateDer<'_>) -> Option<Arc<VerifiedPath>> {
         self.verifier.as_ref()?.path_of(end_entity)

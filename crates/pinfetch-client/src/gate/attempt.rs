@@ -16,7 +16,7 @@ use super::{Gate, Protocol, RequestBody, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
 use crate::connect::tls::{OriginTls, Verdict};
-use crate::connect::{Connected, ConnectionFacts, Live, connect};
+use crate::connect::{Connected, ConnectionFacts, Live, Route, connect};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::http1::Http1;
@@ -38,6 +38,7 @@ pub(super) struct Attempt {
     pub(super) gate: Arc<Gate>,
     pub(super) key: Arc<ConnectionKey>,
     pub(super) tls: Option<Arc<OriginTls>>,
+    pub(super) proxy_tls: Option<Arc<OriginTls>>,
     pub(super) restarts: u32,
     /// Nothing is owed before it runs: a runtime that is shutting down drops it at once, under the lock of its maker.
     pub(super) settled: bool,
@@ -57,12 +58,13 @@ impl Attempt {
     pub(super) async fn run(mut self, progress: Arc<Progress>) {
         self.settled = false;
         let limit = self.limit();
-        let connecting = connect(
-            &self.gate.config.lookup,
-            &self.key,
-            self.tls.as_deref(),
-            &progress,
-        );
+        let route = Route {
+            lookup: &self.gate.config.lookup,
+            key: &self.key,
+            proxy_tls: self.proxy_tls.as_deref(),
+            progress: &progress,
+        };
+        let connecting = connect(route, self.tls.as_deref());
         let outcome = match tokio::time::timeout(limit, connecting).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(RequestError::Timeout {
@@ -83,7 +85,16 @@ impl Attempt {
             remote,
             http2,
             tls,
+            proxy_path,
         } = connected;
+        let id = self.gate.next_connection.fetch_add(1, Ordering::Relaxed);
+        let facts = ConnectionFacts {
+            id,
+            remote,
+            http2,
+            tls,
+            proxy_path,
+        };
         let live = {
             let gate = self.gate.clone();
             let mut state = gate.lock();
@@ -97,11 +108,11 @@ impl Attempt {
                 self.fail(&refusal);
                 return;
             }
-            let path = tls.as_ref().and_then(|facts| facts.path.as_ref());
-            let matched = match origin.requirement.judge(path.map(|path| &**path)) {
+            let (verdict, path) = origin.judge(&facts);
+            let matched = match verdict {
                 Verdict::Accept(matched) => {
                     if let (Some(path), Some(pin)) = (path, matched) {
-                        origin.last_match = Some((path.clone(), pin));
+                        origin.last_match = Some((path, pin));
                     }
                     matched
                 }
@@ -124,17 +135,7 @@ impl Attempt {
                     return;
                 }
             };
-            let id = self.gate.next_connection.fetch_add(1, Ordering::Relaxed);
-            let live = Live::new(
-                ConnectionFacts {
-                    id,
-                    remote,
-                    http2,
-                    tls,
-                },
-                transport,
-                self.gate.on_gone.clone(),
-            );
+            let live = Live::new(facts, transport, self.gate.on_gone.clone());
             live.accept(matched);
             origin.live.push(live.clone());
             live
@@ -252,10 +253,13 @@ impl Attempt {
             };
             self.settle(origin);
             origin.forget_closed();
-            let is_outdated = match (&self.tls, &origin.tls) {
-                (Some(used), Some(current)) => !Arc::ptr_eq(used, current),
-                _ => false, // plain TCP has no verdict that could be stale
+            let is_other = |used: Option<&Arc<OriginTls>>, current: Option<&Arc<OriginTls>>| {
+                // plain TCP has no verdict that could be stale
+                matches!((used, current), (Some(used), Some(current)) if !Arc::ptr_eq(used, current))
             };
+            let proxy_tls = origin.proxy.as_ref().and_then(|proxy| proxy.tls.as_ref());
+            let is_outdated = is_other(self.tls.as_ref(), origin.tls.as_ref())
+                || is_other(self.proxy_tls.as_ref(), proxy_tls);
             if is_outdated && error.is_verdict() && self.restarts < RESTARTS && !closed {
                 // the verdict is that of pins no longer in force
                 self.gate

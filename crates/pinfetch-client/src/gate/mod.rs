@@ -27,8 +27,8 @@ pub(crate) use self::lease::{Http1Lease, Http2Lease, Lease};
 use self::attempt::Attempt;
 use self::lease::Http2;
 use crate::config::{Config, ConnectionKey, Scheme, Unpinned};
-use crate::connect::Live;
-use crate::connect::tls::{OriginTls, Requirement, Verification};
+use crate::connect::tls::{OriginTls, Requirement, Verdict, Verification};
+use crate::connect::{ConnectionFacts, Live};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::fields::{Field, to_map};
@@ -73,6 +73,8 @@ pub(crate) struct Origin {
     pub(crate) requirement: Requirement,
     /// None for `http`.
     pub(crate) tls: Option<Arc<OriginTls>>,
+    /// The proxy in between, as far as TLS goes.
+    pub(crate) proxy: Option<ProxySide>,
     /// Every connection that is registered, whether it has shown its protocol yet or not.
     pub(crate) live: Vec<Arc<Live>>,
     pub(crate) idle: Vec<Http1>,
@@ -82,6 +84,14 @@ pub(crate) struct Origin {
     attempts: usize,
     progress: Arc<Progress>,
     last_match: Option<(Arc<VerifiedPath>, Pin)>,
+}
+
+/// What the policy demands of a proxy.
+#[derive(Clone)]
+pub(crate) struct ProxySide {
+    pub(crate) requirement: Requirement,
+    /// None for one without TLS.
+    pub(crate) tls: Option<Arc<OriginTls>>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -198,6 +208,7 @@ impl Gate {
         if !state.origins.contains_key(key) {
             let requirement = Requirement::of(&state.policy, key);
             self.admit(key, &requirement)?;
+            let proxy = self.proxy_side(&state.policy, key, None)?;
             if state.origins.len() >= REMEMBERED_ORIGINS {
                 state.origins.retain(|_, origin| origin.is_in_use());
             }
@@ -205,6 +216,7 @@ impl Gate {
                 refusal: None,
                 tls: self.tls_for(key, &requirement)?,
                 requirement,
+                proxy,
                 live: Vec::new(),
                 idle: Vec::new(),
                 http2: None,
@@ -258,6 +270,38 @@ impl Gate {
         )
         .map(Some)
         .map_err(|error| RequestError::Internal(error.to_string().into()))
+    }
+
+    /// What `policy` demands of the proxy of `key`, and TLS to it, which is that of `before` if the pins are the same.
+    pub(crate) fn proxy_side(
+        &self,
+        policy: &Policy,
+        key: &ConnectionKey,
+        before: Option<&ProxySide>,
+    ) -> Result<Option<ProxySide>, RequestError> {
+        let Some(proxy) = &key.proxy else {
+            return Ok(None);
+        };
+        let key = ConnectionKey::of_proxy(proxy);
+        let requirement = Requirement::of(policy, &key);
+        if requirement.is_pinned() && !proxy.is_tls() {
+            let (host, port) = (key.host, key.port);
+            return Err(RequestError::Plaintext { host, port });
+        }
+        let tls = match before {
+            Some(before) if before.requirement.same_pins(&requirement) => before.tls.clone(),
+            _ if !proxy.is_tls() => None,
+            _ => {
+                let tls = OriginTls::of_proxy(
+                    &self.verification,
+                    &requirement,
+                    &key,
+                    self.config.min_version,
+                );
+                Some(tls.map_err(|error| RequestError::Internal(error.to_string().into()))?)
+            }
+        };
+        Ok(Some(ProxySide { requirement, tls }))
     }
 
     fn ready_lease(
@@ -331,6 +375,7 @@ impl Gate {
             gate: self.clone(),
             key: key.clone(),
             tls: origin.tls.clone(),
+            proxy_tls: origin.proxy.as_ref().and_then(|proxy| proxy.tls.clone()),
             restarts,
             settled: true,
         };
@@ -485,6 +530,18 @@ impl Gate {
 }
 
 impl Origin {
+    /// Judges a connection by its remembered paths: the proxy's, if it has one to answer for, and the server's.
+    pub(crate) fn judge(&self, facts: &ConnectionFacts) -> (Verdict, Option<Arc<VerifiedPath>>) {
+        if let Some(proxy) = &self.proxy
+            && let refusal @ Verdict::Refuse(_) =
+                proxy.requirement.judge(facts.proxy_path.as_deref())
+        {
+            return (refusal, facts.proxy_path.clone());
+        }
+        let path = facts.tls.as_ref().and_then(|tls| tls.path.clone());
+        (self.requirement.judge(path.as_deref()), path)
+    }
+
     /// Takes connections that have closed out of the books.
     pub(crate) fn forget_closed(&mut self) {
         self.live.retain(|live| !live.has_ended());

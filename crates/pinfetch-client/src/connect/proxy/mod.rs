@@ -4,14 +4,6 @@
 //! A proxy is a stranger in the middle. Whatever it says before the tunnel is open ends in a [`ProxyError`] or nowhere:
 //! no byte of it may pass for the server's, so one that arrives before anything was sent through the tunnel is an
 //! error. A proxy's text never reaches an error with the credentials in it, even if the proxy sends them back.
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "connections go through it once requests can name a proxy"
-    )
-)]
-
 mod environment;
 mod error;
 mod http;
