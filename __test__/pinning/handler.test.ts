@@ -27,7 +27,11 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
       )
       expect(events.filter((event) => event === 'handler')).toHaveLength(count)
       expect(events.filter((event) => event === 'rejection')).toHaveLength(count)
-      expect(events[0]).toBe('handler')
+      let ahead = 0 // no rejection before a handler's call of its own
+      for (const event of events) {
+        ahead += event === 'handler' ? 1 : -1
+        expect(ahead).toBeGreaterThanOrEqual(0)
+      }
       expect(await interceptor.applicationBytes()).toBe(0)
       expect((await client.get(genuine.url)).status).toBe(200)
     },

@@ -77,3 +77,40 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
     },
   )
 })
+
+test.each([
+  ['bücher.example.test', 'xn--bcher-kva.example.test'],
+  ['xn--bcher-kva.example.test', 'BÜCHER.example.test'],
+])('pins for %s hold for %s, which is the same host', async (pinned, spelling) => {
+  await using genuine = await startGenuine({ hostname: 'xn--bcher-kva.example.test' })
+  await using interceptor = await startInterceptor({ of: genuine })
+  await using client = new Client({
+    ca: genuine.ca,
+    lookup: genuine.lookup,
+    pins: { [pinned]: [genuine.leafPin] },
+  })
+  await expect(client.get(`https://${spelling}:${interceptor.port}/`)).rejects.toMatchObject({
+    code: 'ERR_BAD_PIN',
+  })
+  expect(await interceptor.applicationBytes()).toBe(0)
+  expect((await client.get(`https://${spelling}:${genuine.port}/`)).status).toBe(200)
+})
+
+test.each([
+  'api.example.test\0',
+  '\0api.example.test',
+  'api.example.test%00',
+  'api\0.example.test',
+])('the host %j is none', async (host) => {
+  await using genuine = await startGenuine()
+  await using client = new Client({
+    ca: genuine.ca,
+    lookup: genuine.lookup,
+    pins: { [genuine.hostname]: [genuine.leafPin] },
+  })
+  await expect(client.get(`https://${host}:${genuine.port}/`)).rejects.toMatchObject({
+    code: 'ERR_INVALID_URL',
+  })
+  expect((await genuine.stats()).accepted).toBe(0)
+  expect((await client.get(genuine.url)).status).toBe(200)
+})

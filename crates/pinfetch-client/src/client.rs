@@ -240,7 +240,8 @@ impl Client {
         // read here and boxed, so that the future stays small: it is moved to where it runs
         let prepared = Prepared::new(&self.gate, request).map(Box::new);
         let in_flight = self.gate.enter();
-        async move { Self::send_prepared(in_flight, prepared?, limit).await }
+        // on the heap at once: the task that runs it would move it whole, from the stack and at its end
+        Box::pin(async move { Self::send_prepared(in_flight, prepared?, limit).await })
     }
 
     async fn send_prepared(
@@ -250,7 +251,9 @@ impl Client {
     ) -> Result<Response, RequestError> {
         let progress = Progress::new(Phase::Queue);
         let attempt = Mutex::new(None);
-        let sending = Self::follow(in_flight.gate(), request, &progress, &attempt);
+        // pinned here, so that it is built where it runs, and only a pointer goes into the timer
+        let gate = in_flight.gate().clone();
+        let sending = std::pin::pin!(Self::follow(&gate, request, &progress, &attempt));
         let Some(limit) = limit else {
             let (begun, request) = sending.await?;
             return Ok(begun.into_response(request, None, in_flight));

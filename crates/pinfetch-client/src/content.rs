@@ -96,7 +96,7 @@ impl From<CodingError> for Broken {
 
 /// A body on its way, its content codings undone.
 pub(crate) struct Content {
-    body: Box<Body>,
+    body: Body,
     decoding: Option<Box<Decoding>>,
 }
 
@@ -112,7 +112,7 @@ impl Content {
     /// A body that passes through `decoder`, if there is one.
     pub(crate) fn new(body: Body, decoder: Option<Decoder>) -> Self {
         Self {
-            body: Box::new(body),
+            body,
             decoding: decoder.map(|decoder| {
                 Box::new(Decoding {
                     decoder,
@@ -162,6 +162,9 @@ pub(crate) async fn begin(
     decoder: Option<Decoder>,
     trailers: &mut Option<Fields>,
 ) -> Result<Begun, Broken> {
+    if let (Body::Whole(bytes), None) = (&mut body, &decoder) {
+        return Ok(Begun::Whole(std::mem::take(bytes)));
+    }
     let is_small = body.left().is_some_and(|left| left <= SMALL as u64);
     if is_small && decoder.is_none() {
         let bytes = whole(&mut body).await?;

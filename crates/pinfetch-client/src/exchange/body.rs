@@ -13,8 +13,10 @@ const TRUSTED_RESERVE: u64 = 1 << 20;
 
 /// The body of a response that has begun. Dropped before its end, it gives the connection or stream up.
 pub(crate) enum Body {
-    Http1(http1::Body),
-    Http2(Http2Body),
+    /// All of it came with the header section; its connection serves others already.
+    Whole(Bytes),
+    Http1(Box<http1::Body>),
+    Http2(Box<Http2Body>),
 }
 
 pub(crate) struct Http2Body {
@@ -31,16 +33,17 @@ pub(crate) enum BodyError {
 
 impl Body {
     pub(crate) fn http2(incoming: Incoming, lease: Http2Lease) -> Self {
-        Self::Http2(Http2Body {
+        Self::Http2(Box::new(Http2Body {
             incoming,
             trailers: None,
             _lease: lease,
-        })
+        }))
     }
 
     /// How many bytes are still to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
         match self {
+            Self::Whole(bytes) => Some(bytes.len() as u64),
             Self::Http1(body) => body.left(),
             Self::Http2(body) if body.incoming.is_end_stream() => Some(0),
             Self::Http2(body) => body.incoming.size_hint().exact(),
@@ -50,6 +53,8 @@ impl Body {
     /// Reads on; none at the body's end, and never nothing.
     pub(crate) async fn data(&mut self) -> Result<Option<Bytes>, Fault> {
         match self {
+            Self::Whole(bytes) if bytes.is_empty() => Ok(None),
+            Self::Whole(bytes) => Ok(Some(std::mem::take(bytes))),
             Self::Http1(body) => body.data().await,
             Self::Http2(body) => {
                 while let Some(frame) = body.incoming.frame().await {
@@ -72,7 +77,7 @@ impl Body {
     pub(crate) async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, Fault> {
         match self {
             Self::Http1(body) => body.read(out, room).await,
-            Self::Http2(_) => match self.data().await? {
+            Self::Whole(_) | Self::Http2(_) => match self.data().await? {
                 Some(data) => {
                     out.extend_from_slice(&data);
                     Ok(false)
@@ -85,6 +90,7 @@ impl Body {
     /// The trailer section (RFC 9110 §6.5), once the body has ended.
     pub(crate) fn trailers(&mut self) -> Option<Fields> {
         match self {
+            Self::Whole(_) => None,
             Self::Http1(body) => body.trailers(),
             Self::Http2(body) => body.trailers.take(),
         }
@@ -96,8 +102,12 @@ impl Body {
         if left.is_some_and(|left| left > limit) {
             return Err(BodyError::TooLarge);
         }
-        if let (Self::Http1(body), Some(left)) = (&mut *self, left) {
-            return body.whole(left).await.map_err(BodyError::Broken);
+        match (&mut *self, left) {
+            (Self::Whole(bytes), _) => return Ok(std::mem::take(bytes)),
+            (Self::Http1(body), Some(left)) => {
+                return body.whole(left).await.map_err(BodyError::Broken);
+            }
+            _ => {}
         }
         let Some(first) = self.next(0, limit).await? else {
             return Ok(Bytes::new());

@@ -109,8 +109,12 @@ pub struct Fields(Repr);
 
 #[derive(Clone, Debug)]
 enum Repr {
-    Map(HeaderMap),
-    Lines { block: Bytes, lines: Vec<Line> },
+    /// Boxed: a response is moved more often than its fields are looked at.
+    Map(Box<HeaderMap>),
+    Lines {
+        block: Bytes,
+        lines: Vec<Line>,
+    },
 }
 
 /// Where a field line's name and value stand in the block.
@@ -169,7 +173,7 @@ impl Fields {
             Repr::Map(map) => (Some(map), None),
             Repr::Lines { block, lines } => (None, Some((block, lines))),
         };
-        let of_map = map.into_iter().flatten();
+        let of_map = map.into_iter().flat_map(|map| map.iter());
         let of_lines = rest
             .into_iter()
             .flat_map(|(block, lines)| lines.iter().map(move |line| (block, line)));
@@ -197,6 +201,6 @@ impl Fields {
 
 impl From<HeaderMap> for Fields {
     fn from(map: HeaderMap) -> Self {
-        Self(Repr::Map(map))
+        Self(Repr::Map(Box::new(map)))
     }
 }

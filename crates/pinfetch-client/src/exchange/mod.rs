@@ -82,13 +82,13 @@ pub(crate) async fn exchange(
             let message = request.http1_message().into();
             let content = request.body().cloned().unwrap_or_default();
             match http1::exchange(lease, message, content, request.is_head()).await {
-                Ok((head, body)) => (head, Body::Http1(body)),
+                Ok(answer) => answer,
                 Err(error) => {
                     return Err(failure.before_response(error.fault, error.is_unsent, is_reused));
                 }
             }
         }
-        Lease::Http2(lease) => match http2(lease, gate, request).await {
+        Lease::Http2(lease) => match Box::pin(http2(lease, gate, request)).await {
             Ok(answer) => answer,
             Err((fault, is_unsent)) => {
                 return Err(failure.before_response(fault, is_unsent, true));

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use self::chunked::{Chunked, Piece};
 use self::head::{Framing, Reader, Section};
+use super::body::Body as AnyBody;
 use super::fields::Fields;
 use super::{Fault, Head};
 use crate::connect::Live;
@@ -244,16 +245,17 @@ impl Receiving {
     }
 }
 
-/// Sends a message on `lease`'s connection; gives the response's header section, and its body to be read.
+/// Sends a message on `lease`'s connection; gives the response's header section, and its body, to be read unless it came
+/// along.
 pub(crate) async fn exchange(
     mut lease: Http1Lease,
     message: Bytes,
     body: Bytes,
     is_head_request: bool,
-) -> Result<(Head, Body), NoResponse> {
+) -> Result<(Head, AnyBody), NoResponse> {
     let connection = lease.connection_mut();
     let (section, sending) = connection.exchange(message, body, is_head_request).await?;
-    let body = Body {
+    let mut body = Body {
         state: match section.framing {
             Framing::Length(left) => State::Length(left),
             Framing::Chunked => State::Chunked(Chunked::new()),
@@ -263,6 +265,11 @@ pub(crate) async fn exchange(
         persists: section.persists,
         sending: (!sending.is_done).then(|| Box::new(sending)),
         lease: Some(lease),
+    };
+    // a small response is here in one piece: its connection need not wait until somebody reads
+    let body = match body.take_whole() {
+        Some(bytes) => AnyBody::Whole(bytes),
+        None => AnyBody::Http1(Box::new(body)),
     };
     Ok((section.head, body))
 }
@@ -342,15 +349,13 @@ impl Body {
             while !self.read(&mut whole, READ_BODY).await? {}
             return Ok(whole.into());
         }
+        if let Some(whole) = self.take_whole() {
+            return Ok(whole);
+        }
         let Some(connection) = self.connection() else {
             return Ok(Bytes::new());
         };
         let left = usize::try_from(left).map_err(|_| Fault::Malformed(Malformed::ContentLength))?;
-        if connection.buffer.len() >= left {
-            let whole = connection.buffer.split_to(left).freeze();
-            self.end();
-            return Ok(whole);
-        }
         let mut whole = Vec::with_capacity(left.min(TRUSTED_RESERVE).max(connection.buffer.len()));
         whole.extend_from_slice(&connection.buffer);
         connection.buffer.clear();
@@ -367,6 +372,24 @@ impl Body {
         }
         self.end();
         Ok(whole.into())
+    }
+
+    /// The whole body, if it is in the buffer.
+    fn take_whole(&mut self) -> Option<Bytes> {
+        let State::Length(left) = self.state else {
+            return None;
+        };
+        if self.sending.is_some() {
+            return None;
+        }
+        let left = usize::try_from(left).ok()?;
+        let connection = self.connection()?;
+        if connection.buffer.len() < left {
+            return None;
+        }
+        let whole = connection.buffer.split_to(left).freeze();
+        self.end();
+        Some(whole)
     }
 
     /// The trailer section, once the body has ended.
