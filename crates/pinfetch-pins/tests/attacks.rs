@@ -787,3 +787,138 @@ fn the_hint_names_what_replaced_the_pinned_authority() {
         bad.hint
     );
 }
+
+mod mutated {
+    use std::sync::LazyLock;
+
+    use pinfetch_pins::describe_file;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Scene {
+        chain: Vec<Vec<u8>>,
+        root: Vec<u8>,
+        pins: Vec<Pin>,
+    }
+
+    static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+        let genuine = Genuine::new();
+        Scene {
+            chain: genuine
+                .chain()
+                .iter()
+                .map(|certificate| certificate.der().to_vec())
+                .collect(),
+            root: genuine.root.self_signed().der().to_vec(),
+            pins: vec![
+                genuine.server.pin(),
+                genuine.intermediate.pin(),
+                genuine.root.pin(),
+            ],
+        }
+    });
+
+    /// What an attacker may do to bytes: (which certificate, where, what, how).
+    type Change = (usize, prop::sample::Index, u8, u8);
+
+    fn change(der: &mut Vec<u8>, (_, at, byte, how): &Change) {
+        if der.is_empty() {
+            return;
+        }
+        let at = at.index(der.len());
+        match how % 4 {
+            0 => der[at] ^= byte,
+            1 => der.insert(at, *byte),
+            2 => {
+                der.remove(at);
+            }
+            _ => der.truncate(at),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Nothing panics, and what is accepted holds a pin that was asked for on a path that verifies without pins.
+        #[test]
+        fn chains_are_refused_or_hold_a_pin(
+            changes in prop::collection::vec(any::<Change>(), 0..4),
+            order in Just(vec![0_usize, 1, 0, 1]).prop_shuffle(),
+            length in 0..5_usize,
+            wanted in 0..3_usize,
+        ) {
+            let scene = &*SCENE;
+            let mut parts = scene.chain.clone();
+            parts.push(scene.root.clone());
+            for mutation in &changes {
+                let index = mutation.0 % parts.len();
+                change(&mut parts[index], mutation);
+            }
+            let root = parts.pop().unwrap();
+            // in its own order, or repeated and shuffled
+            let chain: Vec<CertificateDer<'_>> = if length == 0 {
+                parts.iter().map(|der| der.clone().into()).collect()
+            } else {
+                order.iter().take(length).map(|index| parts[*index % parts.len()].clone().into()).collect()
+            };
+            let Ok(trusted) = Anchors::from_certificates([CertificateDer::from(root)]) else {
+                return Ok(());
+            };
+            let host: Host = HOST.parse().unwrap();
+            let request = |pins| ChainRequest {
+                chain: &chain,
+                anchors: &trusted,
+                host: &host,
+                at: UnixTime::since_unix_epoch(Duration::from_secs(IN_2025)),
+                pins,
+            };
+            let pins = [scene.pins[wanted]];
+            if let Ok(verified) = verify_chain(&request(&pins)) {
+                prop_assert_eq!(verified.matched, Some(pins[0]));
+                prop_assert!(verified.path.contains(&pins[0]));
+                prop_assert!(verify_chain(&request(&[])).is_ok());
+            } else if changes.is_empty() && length == 0 {
+                prop_assert!(false, "the genuine chain was refused");
+            }
+        }
+
+        #[test]
+        fn no_file_makes_describing_it_panic(changes in prop::collection::vec(any::<Change>(), 0..6), is_pem in any::<bool>()) {
+            let der = &SCENE.chain[0];
+            let mut file = if is_pem {
+                Genuine::new().server.key.serialize_pem().into_bytes()
+            } else {
+                der.clone()
+            };
+            for mutation in &changes {
+                change(&mut file, mutation);
+            }
+            let described = describe_file(&file);
+            if changes.is_empty() {
+                prop_assert_eq!(described.unwrap().len(), 1);
+            }
+        }
+
+        #[test]
+        fn a_pin_is_read_in_every_spelling(bytes in any::<[u8; 32]>(), text in "\\PC{0,80}") {
+            let pin = Pin::from_bytes(bytes);
+            let shown = pin.to_string();
+            let bare = shown.strip_prefix("sha256/").unwrap();
+            let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+            for spelling in [
+                shown.clone(),
+                bare.to_owned(),
+                format!("sha256//{bare}"),
+                format!("pin-sha256=\"{bare}\""),
+                hex.to_uppercase(),
+                hex,
+            ] {
+                prop_assert_eq!(spelling.parse::<Pin>().unwrap(), pin, "{}", spelling);
+            }
+            if let Ok(pin) = text.parse::<Pin>() {
+                prop_assert_eq!(pin.to_string().parse::<Pin>().unwrap(), pin);
+            }
+        }
+    }
+}
