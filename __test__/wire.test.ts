@@ -9,6 +9,7 @@ import {
   Reader,
   readBody,
   readConnection,
+  readCookies,
   readDescribedInputs,
   readDescribedPath,
   readFailure,
@@ -28,11 +29,14 @@ import {
   Writer,
   writeCancel,
   writeClose,
+  writeCookies,
+  writeCookiesFailure,
   writeLookupAddresses,
   writeLookupFailure,
   writePins,
   writeRead,
   writeRelease,
+  writeReleaseJar,
   writeRequest,
   writeSave,
   writeSetPolicy,
@@ -87,6 +91,13 @@ function write(out: Writer, vector: Vector): void {
     case 'LOOKUP_REPLY':
       if (vector.addresses) writeLookupAddresses(out, vector.lookup, vector.addresses)
       else writeLookupFailure(out, vector.lookup, vector.code, vector.message)
+      break
+    case 'COOKIES_REPLY':
+      if (vector.cookies !== undefined) writeCookies(out, vector.question, vector.cookies)
+      else writeCookiesFailure(out, vector.question, vector.message)
+      break
+    case 'RELEASE_JAR':
+      writeReleaseJar(out, vector.jar)
       break
     case 'RELEASE':
       writeRelease(out, client)
@@ -186,6 +197,12 @@ describe('completions', () => {
           vector.host,
         ])
         break
+      case 'COOKIES': {
+        const { client, url, setCookie } = vector
+        expect([chunk[at], u32At(chunk, at + 1)]).toEqual([Completion.cookies, vector.question])
+        expect(readCookies(record)).toEqual({ client, url, setCookie })
+        break
+      }
       case 'SERVER_PINS': {
         expect(chunk[at]).toBe(Completion.serverPins)
         const { remoteAddress, verified, path } = readServerPins(record)

@@ -1,3 +1,4 @@
+import { type CookieJar, jarOfClient } from './cookies.js'
 import { type Engine, engine } from './engine.js'
 import { invalidArgument, nameOf, PinfetchError } from './errors.js'
 import {
@@ -44,6 +45,8 @@ export class Client {
   readonly #engine: Engine
   readonly #state: ClientState
   readonly #hasDefaultType: boolean
+  /** Undefined until somebody asks for the client's own. */
+  #cookieJar: CookieJar | null | undefined
   #closing: Promise<void> | null = null
   #isForced = false
 
@@ -53,6 +56,13 @@ export class Client {
     this.#engine = engine()
     this.#state = this.#engine.createClient(settings)
     this.#hasDefaultType = settings.hasDefaultType
+    this.#cookieJar = settings.cookieJar
+  }
+
+  /** The client's cookies; null where it keeps none, or in a jar of another make. */
+  get cookieJar(): CookieJar | null {
+    if (this.#cookieJar === undefined) this.#cookieJar = jarOfClient(this.#state.handle)
+    return this.#cookieJar
   }
 
   /** Requests as the fetch standard's `fetch` does, where it can. */

@@ -3,8 +3,10 @@
 import { setImmediate, setTimeout } from 'node:timers'
 import { tellBadPin, withoutCredentials } from './bad-pin.js'
 import { Connection } from './connection.js'
+import type { ForeignCookieJar } from './cookies.js'
 import { channels } from './diagnostics.js'
-import { BadPinError, PinfetchError } from './errors.js'
+import { BadPinError, nameOf, PinfetchError } from './errors.js'
+import { isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
 import { ask } from './lookup.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
@@ -22,8 +24,10 @@ import { detach, ownBytes, Response } from './response.js'
 import {
   type BodyRecord,
   Completion,
+  type CookiesRecord,
   Reader,
   readBody,
+  readCookies,
   readFailure,
   readServerPins,
   responseBody,
@@ -35,11 +39,14 @@ import {
   Writer,
   writeCancel,
   writeClose,
+  writeCookies,
+  writeCookiesFailure,
   writeLookupAddresses,
   writeLookupFailure,
   writePins,
   writeRead,
   writeRelease,
+  writeReleaseJar,
   writeRequest,
   writeSave,
   writeSetPolicy,
@@ -78,9 +85,10 @@ export class Engine {
   #last: Connection | undefined
   /** Responses of the batch under way that lie in a large chunk. */
   #batch: Response[] = []
-  readonly #lookups = new Map<number, WeakRef<ClientState>>()
+  /** Clients whose lookup function or cookie jar the engine asks. */
+  readonly #asked = new Map<number, WeakRef<ClientState>>()
   readonly #released = new FinalizationRegistry<number>((handle) => {
-    this.#lookups.delete(handle)
+    this.#asked.delete(handle)
     writeRelease(this.#out, handle)
     this.#schedule()
   })
@@ -99,10 +107,10 @@ export class Engine {
   /** Makes a client. Throws a PolicyError for settings that contradict each other or cannot be read. */
   createClient(settings: Settings): ClientState {
     const handle = answer(this.#native.createClient(settings.config)).u32()
-    const { onBadPin, lookup } = settings
-    const state = { handle, onBadPin, lookup }
+    const { onBadPin, lookup, jar } = settings
+    const state = { handle, onBadPin, lookup, jar }
     this.#released.register(state, state.handle, state)
-    if (lookup !== null) this.#lookups.set(state.handle, new WeakRef(state))
+    if (lookup !== null || jar !== null) this.#asked.set(state.handle, new WeakRef(state))
     return state
   }
 
@@ -185,6 +193,17 @@ export class Engine {
     this.#schedule()
   }
 
+  /** Asks something of a cookie jar. */
+  cookieJar(request: Uint8Array): Reader {
+    return answer(this.#native.cookieJar(request))
+  }
+
+  /** Nobody here holds the jar any more. */
+  releaseJar(jar: number): void {
+    writeReleaseJar(this.#out, jar)
+    this.#schedule()
+  }
+
   /** Ends a client: at once, its requests rejecting with `reason`, or after its requests when there is none. */
   async close(state: ClientState, reason: unknown): Promise<void> {
     if (reason !== null) {
@@ -194,7 +213,7 @@ export class Engine {
     }
     this.#released.unregister(state)
     await this.#task(state, (id) => writeClose(this.#out, id, state.handle, reason !== null))
-    this.#lookups.delete(state.handle)
+    this.#asked.delete(state.handle)
   }
 
   #task(state: ClientState, write: (id: number) => void): Promise<Outcome> {
@@ -293,6 +312,9 @@ export class Engine {
         break
       case Completion.lookup:
         this.#lookUp(number, new Reader(chunk, at + 5))
+        break
+      case Completion.cookies:
+        this.#askJar(number, readCookies(new Reader(chunk, at + 5)))
         break
       case Completion.serverPins:
         this.#settle(number, (pending) => {
@@ -399,7 +421,7 @@ export class Engine {
   }
 
   #lookUp(lookup: number, record: Reader): void {
-    const lookUp = this.#lookups.get(record.u32())?.deref()?.lookup
+    const lookUp = this.#asked.get(record.u32())?.deref()?.lookup
     const hostname = record.str()
     if (!lookUp) {
       this.#lookupFailed(lookup, { code: 'ECANCELLED', message: 'the client is gone' })
@@ -416,19 +438,63 @@ export class Engine {
     )
   }
 
+  #askJar(question: number, { client, url, setCookie }: CookiesRecord): void {
+    const jar = this.#asked.get(client)?.deref()?.jar
+    void cookiesOf(jar ?? null, url, setCookie).then(
+      (cookies) => {
+        writeCookies(this.#out, question, cookies)
+        this.#schedule()
+      },
+      (error: unknown) => {
+        writeCookiesFailure(this.#out, question, messageOf(error))
+        this.#schedule()
+      },
+    )
+  }
+
   #lookupFailed(lookup: number, error: unknown): void {
     const code =
       typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
-    const message =
-      typeof error === 'object' && error !== null && 'message' in error ? error.message : error
     writeLookupFailure(
       this.#out,
       lookup,
       typeof code === 'string' ? code : 'EAI_FAIL',
-      String(message),
+      messageOf(error),
     )
     this.#schedule()
   }
+}
+
+function messageOf(error: unknown): string {
+  return String(
+    typeof error === 'object' && error !== null && 'message' in error ? error.message : error,
+  )
+}
+
+/** The cookies that `jar` gives for `url`, or none once it has taken in what `url` sets. */
+async function cookiesOf(
+  jar: ForeignCookieJar | null,
+  url: string,
+  setCookie: readonly string[] | null,
+): Promise<string> {
+  if (jar === null) throw new Error('the client is gone')
+  if (setCookie === null) return readCookieString(await jar.getCookieString(url))
+  for (const cookie of setCookie) {
+    try {
+      await jar.setCookie(cookie, url)
+    } catch {
+      // a jar refuses cookies that break its rules: they are ignored, as the engine's own jar ignores them
+    }
+  }
+  return ''
+}
+
+function readCookieString(cookies: unknown): string {
+  if (typeof cookies !== 'string')
+    throw new TypeError(`getCookieString gave ${nameOf(cookies)}: a string is expected`)
+  if (!isFieldValue(cookies))
+    throw new TypeError('getCookieString gave a character that no field may hold (RFC 9110 §5.5)')
+  return cookies
 }
 
 function factsOf(pending: Pending): { method: string; url: string } {

@@ -1,5 +1,13 @@
 import { readHeaders } from './wire.js'
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that no field value may hold
+const NOT_IN_VALUE = /[\0-\x08\n-\x1f\x7f]|[^\0-\xff]/
+
+/** Whether a request's field may have `text` as its value (RFC 9110 §5.5). */
+export function isFieldValue(text: string): boolean {
+  return !NOT_IN_VALUE.test(text)
+}
+
 /** Makes `headers` let go of the chunk that it would be parsed from. */
 export let detachHeaders: (headers: Headers) => void
 

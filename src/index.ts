@@ -4,6 +4,8 @@ export type { BodyInit } from './body.js'
 export type { CloseOptions, PolicySwap } from './client.js'
 export { Client } from './client.js'
 export type { TlsFacts } from './connection.js'
+export type { Cookie, ForeignCookieJar, SerializedCookieJar } from './cookies.js'
+export { CookieJar } from './cookies.js'
 export type {
   BadPinMessage,
   RequestCreateMessage,

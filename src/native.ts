@@ -17,6 +17,8 @@ import {
 export interface NativeEngine {
   /** Makes a client from its configuration; answers with a Reply. */
   createClient(config: Uint8Array): Buffer
+  /** Asks something of a cookie jar; answers with a Reply. */
+  cookieJar(request: Uint8Array): Buffer
   /** Takes the records in `submissions[..length]`; the buffer is the caller's again on return. */
   submit(submissions: Uint8Array, length: number): void
   /** The oldest records that were not taken yet; null when there are none. */

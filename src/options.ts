@@ -1,4 +1,5 @@
 import type { BadPinHandler } from './bad-pin.js'
+import { CookieJar, type ForeignCookieJar, handleOf } from './cookies.js'
 import { invalidOption, nameOf, PolicyError } from './errors.js'
 import type { LookupFunction } from './lookup.js'
 import { type PinsInput, type Policy, writePolicy } from './policy.js'
@@ -79,6 +80,13 @@ export interface ClientOptions {
    * @default null
    */
   readonly proxy?: string | URL | null | undefined
+  /**
+   * Where cookies are kept: a {@link CookieJar}, which clients may share, or a jar of another make such as tough-cookie's;
+   * false or null for nowhere.
+   *
+   * @default a jar of the client's own, `client.cookieJar`
+   */
+  readonly cookieJar?: CookieJar | ForeignCookieJar | boolean | null | undefined
   /** Milliseconds until an idle connection is closed. @default 60000 */
   readonly idleTimeout?: number | undefined
   /** Header fields of every request that does not name them itself. @default {} */
@@ -129,6 +137,7 @@ const NAMES = [
   'redirect',
   'maxRedirects',
   'proxy',
+  'cookieJar',
   'idleTimeout',
   'headers',
   'lookup',
@@ -145,6 +154,8 @@ const ELSEWHERE: Readonly<Record<string, keyof ClientOptions>> = {
   proxyUrl: 'proxy',
   followRedirect: 'redirect',
   maxRedirections: 'maxRedirects',
+  cookies: 'cookieJar',
+  jar: 'cookieJar',
   pinnedCertificates: 'pins',
   certificatePinning: 'pins',
 }
@@ -162,6 +173,10 @@ export interface Settings {
   readonly config: Uint8Array
   readonly onBadPin: BadPinHandler | null
   readonly lookup: LookupFunction | null
+  /** A cookie jar that is not the engine's own. */
+  readonly jar: ForeignCookieJar | null
+  /** The cookie jar that was given, if it is the engine's own. */
+  readonly cookieJar: CookieJar | null | undefined
   /** Whether the default headers name a content type. */
   readonly hasDefaultType: boolean
 }
@@ -203,6 +218,7 @@ export function readOptions(options: unknown): Settings {
   out.u8(choice(given, 'redirect', DEFAULTS.redirect, RedirectModes))
   out.u32(count(given, 'maxRedirects', DEFAULTS.maxRedirects, 0, MOST_REDIRECTS))
   writeProxy(out, givenOr(given, 'proxy', null))
+  const jar = writeJar(out, givenOr(given, 'cookieJar', true))
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')
@@ -210,6 +226,8 @@ export function readOptions(options: unknown): Settings {
     config: out.written(),
     onBadPin: onBadPin as BadPinHandler | null, // a function: what it takes can't be asked
     lookup,
+    jar: jar instanceof CookieJar ? null : (jar ?? null),
+    cookieJar: jar instanceof CookieJar ? jar : jar === undefined ? undefined : null,
     hasDefaultType: hasField(headers, 'content-type'),
   }
 }
@@ -355,6 +373,41 @@ function writeProxy(out: Writer, value: unknown): void {
     out.str(name)
     out.str(process.env[name] ?? '')
   }
+}
+
+const NO_JAR = 0
+const JAR_OF_ITS_OWN = 1
+const JAR_OF_OURS = 2
+const JAR_OF_ANOTHER_MAKE = 3
+
+/** Writes where cookies are kept; gives the jar, null for none, undefined for one of the client's own. */
+function writeJar(out: Writer, value: unknown): CookieJar | ForeignCookieJar | null | undefined {
+  if (value === false || value === null) {
+    out.u8(NO_JAR)
+    return null
+  }
+  if (value === true) {
+    out.u8(JAR_OF_ITS_OWN)
+    return undefined
+  }
+  if (value instanceof CookieJar) {
+    out.u8(JAR_OF_OURS)
+    out.u32(handleOf(value))
+    return value
+  }
+  if (!isJar(value))
+    throw wrongType('cookieJar', value, "a CookieJar, an object like tough-cookie's, or a boolean")
+  out.u8(JAR_OF_ANOTHER_MAKE)
+  return value
+}
+
+function isJar(value: unknown): value is ForeignCookieJar {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof Reflect.get(value, 'getCookieString') === 'function' &&
+    typeof Reflect.get(value, 'setCookie') === 'function'
+  )
 }
 
 function writeLookup(out: Writer, value: unknown): LookupFunction | null {

@@ -4,6 +4,7 @@
 // request that was given up can't be taken for another's.
 
 import type { BadPinHandler } from './bad-pin.js'
+import type { ForeignCookieJar } from './cookies.js'
 import type { LookupFunction } from './lookup.js'
 import type { Call } from './request.js'
 import type { Response } from './response.js'
@@ -24,6 +25,8 @@ export interface ClientState {
   readonly handle: number
   readonly onBadPin: BadPinHandler | null
   readonly lookup: LookupFunction | null
+  /** A cookie jar that is not the engine's own. */
+  readonly jar: ForeignCookieJar | null
 }
 
 /** Part of a body. */

@@ -1,5 +1,7 @@
 import { type BodyInit, extractBody } from './body.js'
+import { CookieJar, handleOf } from './cookies.js'
 import { invalidArgument, nameOf } from './errors.js'
+import { isFieldValue } from './headers.js'
 import { Extra, RedirectMode as RedirectModes, Writer } from './wire.js'
 
 /** Header fields of a request: an object of values or lists of values, or pairs, a `Headers` or a `Map`. */
@@ -33,6 +35,8 @@ export interface RequestInit {
    * and password in front of the host; null for none. Pins hold through every proxy. @default the client's
    */
   readonly proxy?: string | URL | null | undefined
+  /** The cookie jar, instead of the client's; false for none. A `cookie` field in `headers` goes before any jar. */
+  readonly cookieJar?: CookieJar | false | undefined
 }
 
 /** What becomes of redirects, as in the fetch standard. */
@@ -70,10 +74,9 @@ const INIT_KEYS = new Set([
   'maxRedirects',
   'decompress',
   'proxy',
+  'cookieJar',
 ])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that no field value may hold
-const NOT_IN_VALUE = /[\0-\x08\n-\x1f\x7f]|[^\0-\xff]/
 /** More in a row is a mistake. */
 export const MOST_REDIRECTS = 1000
 const LONGEST_NAME = 0xffff
@@ -128,12 +131,13 @@ export function readCall(
 
 /** Options that the wire carries only where they are given. */
 function readExtras(init: RequestInit): Uint8Array | null {
-  const { redirect, maxRedirects, decompress, proxy } = init
+  const { redirect, maxRedirects, decompress, proxy, cookieJar } = init
   if (
     redirect === undefined &&
     maxRedirects === undefined &&
     decompress === undefined &&
-    proxy === undefined
+    proxy === undefined &&
+    cookieJar === undefined
   ) {
     return null
   }
@@ -167,6 +171,15 @@ function readExtras(init: RequestInit): Uint8Array | null {
     out.u8(Extra.proxy)
     out.str(readProxy(proxy))
   }
+  if (cookieJar !== undefined) {
+    out.u8(Extra.cookies)
+    out.flag(cookieJar !== false)
+    if (cookieJar instanceof CookieJar) out.u32(handleOf(cookieJar))
+    else if (cookieJar !== false)
+      throw invalidArgument(
+        `cookieJar is ${nameOf(cookieJar)}: give a CookieJar of pinfetch's or false (one of another make can be a client's)`,
+      )
+  }
   return out.written()
 }
 
@@ -189,9 +202,20 @@ export function splitInput(
   if (typeof input !== 'object' || input === null || !('url' in input)) {
     throw invalidArgument(`the request is ${nameOf(input)}: give a URL or an object with a url`)
   }
-  const { url, method, headers, body, timeout, signal, redirect, maxRedirects, decompress, proxy } =
-    input
-  const own = { method, headers, body, timeout, signal, redirect, maxRedirects, decompress, proxy }
+  const { url, method, headers, body, timeout, signal, redirect } = input
+  const { maxRedirects, decompress, proxy, cookieJar } = input
+  const own = {
+    method,
+    headers,
+    body,
+    timeout,
+    signal,
+    redirect,
+    maxRedirects,
+    decompress,
+    proxy,
+    cookieJar,
+  }
   return [url, { ...own, ...init }]
 }
 
@@ -272,7 +296,7 @@ function pushField(list: string[], name: unknown, value: unknown): void {
   }
   // https://fetch.spec.whatwg.org/#concept-header-value-normalize
   const text = String(value).replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '')
-  if (NOT_IN_VALUE.test(text)) {
+  if (!isFieldValue(text)) {
     throw invalidArgument(
       `the value of the header ${name} has a character that no field may hold (RFC 9110 §5.5)`,
     )

@@ -16,6 +16,8 @@ export const Submission = {
   pins: 7,
   read: 8,
   save: 9,
+  cookiesReply: 10,
+  releaseJar: 11,
 } as const
 
 /** Kinds of completion (engine → JavaScript). */
@@ -29,6 +31,7 @@ export const Completion = {
   serverPins: 7,
   body: 8,
   saved: 9,
+  cookies: 10,
 } as const
 
 /** The time limit of a request that has none of its own: the client's holds. */
@@ -38,7 +41,19 @@ export const TIMEOUT_OF_CLIENT = 0xffff_ffff
 export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 
 /** Tags of what a request says besides. */
-export const Extra = { redirect: 1, maxRedirects: 2, decompress: 3, proxy: 4 } as const
+export const Extra = { redirect: 1, maxRedirects: 2, decompress: 3, proxy: 4, cookies: 5 } as const
+
+/** What is asked of a cookie jar. */
+export const Jar = {
+  create: 1,
+  fromJson: 2,
+  ofClient: 3,
+  set: 4,
+  header: 5,
+  cookies: 6,
+  remove: 7,
+  clear: 8,
+} as const
 
 /** How redirects are treated, as records say it. */
 export const RedirectMode = { follow: 0, manual: 1, error: 2 } as const
@@ -411,6 +426,29 @@ export function writeRelease(out: Writer, client: number): void {
   out.close(start)
 }
 
+/** Answers a COOKIES: with a `cookie` field's value (checked; empty for none), or why there is none. */
+export function writeCookies(out: Writer, question: number, answer: string): void {
+  const start = out.open(Submission.cookiesReply)
+  out.u32(question)
+  out.u8(1)
+  out.latin1(answer)
+  out.close(start)
+}
+
+export function writeCookiesFailure(out: Writer, question: number, message: string): void {
+  const start = out.open(Submission.cookiesReply)
+  out.u32(question)
+  out.u8(0)
+  out.str(message)
+  out.close(start)
+}
+
+export function writeReleaseJar(out: Writer, jar: number): void {
+  const start = out.open(Submission.releaseJar)
+  out.u32(jar)
+  out.close(start)
+}
+
 export function writePins(
   out: Writer,
   id: number,
@@ -608,6 +646,23 @@ export interface ServerPinsRecord {
 /** Reads a SERVER_PINS from after its id. */
 export function readServerPins(record: Reader): ServerPinsRecord {
   return { remoteAddress: record.str(), verified: record.flag(), path: record.data() }
+}
+
+/** What a COOKIES asks. */
+export interface CookiesRecord {
+  client: number
+  url: string
+  /** Values of `set-cookie` fields to be taken in; null where cookies are asked for. */
+  setCookie: string[] | null
+}
+
+/** Reads a COOKIES from after its question's number. */
+export function readCookies(record: Reader): CookiesRecord {
+  return {
+    client: record.u32(),
+    url: record.str(),
+    setCookie: record.flag() ? record.list(() => record.data().toString('latin1')) : null,
+  }
 }
 
 /** The pins of a path block. */

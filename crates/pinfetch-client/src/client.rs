@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, COOKIE, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode, Version};
 use http_body_util::Full;
 use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
@@ -20,6 +20,7 @@ use crate::connect::roots::Roots;
 use crate::connect::tls::{OriginTls, Requirement, Verification};
 use crate::connect::{ConnectionFacts, Live, Route, present};
 use crate::content::{self, Begun, ResponseBody, Streaming};
+use crate::cookies::{Cookies, Keeping};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
@@ -107,6 +108,8 @@ pub struct Request<'a> {
     pub max_redirects: Option<u32>,
     /// Whether content codings are undone, where that is not as the client says.
     pub decompress: Option<bool>,
+    /// Where cookies come from and go to, where that is not as the client says.
+    pub cookies: Option<Cookies>,
     /// The proxy to go through.
     pub via: Via,
 }
@@ -123,6 +126,7 @@ impl<'a> Request<'a> {
             redirect: None,
             max_redirects: None,
             decompress: None,
+            cookies: None,
             via: Via::OfClient,
         }
     }
@@ -289,7 +293,13 @@ impl Client {
     ) -> Result<(Answered, Box<Prepared>), RequestError> {
         let mut hops = 0;
         loop {
+            if let Some(keeper) = request.take_cookie(gate) {
+                request.cookie = keeper.await?;
+            }
             let answered = Self::exchange(gate, &request, progress, attempt, hops > 0).await?;
+            if let Some(keeper) = request.give_cookies(gate, &answered.head) {
+                keeper.await;
+            }
             match redirect::follow(gate, &request, &answered.head, hops)? {
                 None => return Ok((answered, request)),
                 Some(next) => request = next,
@@ -405,6 +415,11 @@ impl Client {
         })
     }
 
+    /// Where the client's cookies are.
+    pub fn cookies(&self) -> &Cookies {
+        &self.gate.config.cookies
+    }
+
     /// How large a body that is held in memory may be, in bytes.
     pub fn max_response_bytes(&self) -> u64 {
         self.gate.config.max_response_bytes
@@ -497,6 +512,9 @@ pub(crate) struct Prepared {
     pub(crate) redirect: RedirectMode,
     pub(crate) max_redirects: u32,
     pub(crate) decompress: bool,
+    pub(crate) cookies: Option<Cookies>,
+    /// The `Cookie` field, where it comes from a jar.
+    pub(crate) cookie: Option<HeaderValue>,
     pub(crate) is_redirected: bool,
 }
 
@@ -511,6 +529,7 @@ impl Prepared {
             redirect,
             max_redirects,
             decompress,
+            cookies,
             via,
         } = request;
         if matches!(method, Method::CONNECT | Method::TRACE) {
@@ -543,6 +562,8 @@ impl Prepared {
             redirect: redirect.unwrap_or(config.redirect),
             max_redirects: max_redirects.unwrap_or(config.max_redirects),
             decompress,
+            cookies,
+            cookie: None,
             is_redirected: false,
         })
     }
@@ -553,6 +574,49 @@ impl Prepared {
 
     pub(crate) fn body(&self) -> Option<&Bytes> {
         self.body.as_ref()
+    }
+
+    fn cookies<'a>(&'a self, gate: &'a Gate) -> &'a Cookies {
+        self.cookies.as_ref().unwrap_or(&gate.config.cookies)
+    }
+
+    /// Takes from a jar the cookies that go along, unless the caller has named some; gives what a keeper promises of them.
+    fn take_cookie(
+        &mut self,
+        gate: &Gate,
+    ) -> Option<Keeping<Result<Option<HeaderValue>, RequestError>>> {
+        self.cookie = match self.cookies(gate) {
+            Cookies::None => None,
+            Cookies::Jar(jar) => jar.header_to(&self.target),
+            Cookies::Keeper(_) if self.names_cookies(gate) => None,
+            Cookies::Keeper(keeper) => return Some(keeper.header(self.target.to_text())),
+        };
+        if self.cookie.is_some() && self.names_cookies(gate) {
+            self.cookie = None;
+        }
+        None
+    }
+
+    fn names_cookies(&self, gate: &Gate) -> bool {
+        let fields = self.headers.as_ref().unwrap_or(&gate.fields);
+        fields.iter().any(|field| field.name() == COOKIE)
+    }
+
+    /// Puts what a server sets into the jar; gives what a keeper promises.
+    fn give_cookies(&self, gate: &Gate, head: &Head) -> Option<Keeping<()>> {
+        let mut set_cookie = head.fields.get_all("set-cookie").peekable();
+        set_cookie.peek()?;
+        match self.cookies(gate) {
+            Cookies::None => None,
+            Cookies::Jar(jar) => {
+                jar.store_from(&self.target, set_cookie);
+                None
+            }
+            Cookies::Keeper(keeper) => {
+                let set_cookie = set_cookie.map(<[u8]>::to_vec).collect();
+                Some(keeper.store(self.target.to_text(), set_cookie))
+            }
+        }
     }
 
     pub(crate) fn is_head(&self) -> bool {
@@ -576,6 +640,9 @@ impl Prepared {
         self.target
             .destination
             .write_fields(self.headers.as_deref(), &mut message);
+        if let Some(cookie) = &self.cookie {
+            write_line(&mut message, b"cookie", cookie.as_bytes());
+        }
         if let Some(length) = self.content_length() {
             write_line(
                 &mut message,
@@ -601,6 +668,9 @@ impl Prepared {
             None => gate.http2_fields.clone(),
             Some(headers) => to_map(headers),
         };
+        if let Some(cookie) = &self.cookie {
+            message.headers_mut().insert(COOKIE, cookie.clone());
+        }
         message
     }
 

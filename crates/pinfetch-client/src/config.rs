@@ -7,6 +7,7 @@ use pinfetch_pins::{Host, Policy};
 
 use crate::connect::dns::Lookup;
 use crate::connect::proxy::{EnvironmentProxies, Proxy};
+use crate::cookies::Cookies;
 use crate::exchange::fields::Field;
 
 /// What a client can be told. Fixed for the client's life but for the policy, which [`Client::set_policy`] swaps.
@@ -42,6 +43,8 @@ pub struct Config {
     pub redirect: RedirectMode,
     /// How many redirects in a row are followed.
     pub max_redirects: u32,
+    /// Where cookies come from and go to.
+    pub cookies: Cookies,
     /// Which proxies connections go through.
     pub proxy: ProxyChoice,
     /// Where addresses come from.
@@ -67,6 +70,7 @@ impl Default for Config {
             max_expansion: 200,
             redirect: RedirectMode::Follow,
             max_redirects: 20,
+            cookies: Cookies::default(),
             proxy: ProxyChoice::Direct,
             lookup: Lookup::System,
             headers: Vec::new(),
@@ -190,6 +194,7 @@ impl ConnectionKey {
             max_expansion: _,
             redirect: _,
             max_redirects: _,
+            cookies: _,
             headers: _,
         } = config;
         Arc::new(Self {

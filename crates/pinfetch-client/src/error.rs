@@ -145,6 +145,9 @@ pub enum RequestError {
         /// What the system says.
         source: Arc<io::Error>,
     },
+    /// Whoever keeps the client's cookies failed to give them.
+    #[error("the cookie jar failed: {0}")]
+    CookieJar(Arc<str>),
     /// The policy or an option is wrong.
     #[error(transparent)]
     Policy(Arc<PolicyError>),
@@ -242,6 +245,7 @@ impl RequestError {
             } => Code::TooManyRedirects,
             Self::Redirect { .. } => Code::Redirect,
             Self::File { .. } => Code::File,
+            Self::CookieJar(_) => Code::CookieJar,
             Self::Policy(error) => Code::of_policy(error),
             Self::Unpinned { .. } => Code::PolicyUnpinned,
             Self::Plaintext { .. } => Code::PolicyPlaintext,
@@ -341,6 +345,8 @@ codes! {
     ClientClosed = 52, "ERR_CLIENT_CLOSED";
     /// A body cannot be saved in a file.
     File = 53, "ERR_FILE";
+    /// Whoever keeps the client's cookies failed.
+    CookieJar = 54, "ERR_COOKIE_JAR";
     /// HTTP/1.1's rules were broken.
     HttpProtocol = 60, "ERR_HTTP_PROTOCOL";
     /// The body passes the limit.

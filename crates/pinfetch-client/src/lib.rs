@@ -12,6 +12,7 @@ mod coding;
 mod config;
 mod connect;
 mod content;
+mod cookies;
 mod deadline;
 mod error;
 mod exchange;
@@ -31,8 +32,11 @@ pub use connect::proxy::{
 pub use connect::roots::Roots;
 pub use connect::{ConnectionFacts, TlsFacts};
 pub use content::{ResponseBody, Streaming};
+pub use cookies::{
+    Cookie, CookieError, CookieJar, CookieJarError, Cookies, KeepCookies, Keeping, SameSite,
+};
 pub use deadline::Phase;
 pub use error::{Code, RedirectProblem, RequestError};
 pub use exchange::fields::{Field, FieldError, Fields};
 pub use exchange::http1::Malformed;
-pub use target::parse_authority;
+pub use target::{parse_authority, without_userinfo};

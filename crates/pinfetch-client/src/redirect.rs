@@ -111,6 +111,8 @@ fn next(
         redirect: request.redirect,
         max_redirects: request.max_redirects,
         decompress: request.decompress,
+        cookies: request.cookies.clone(),
+        cookie: None,
         is_redirected: true,
     }
 }

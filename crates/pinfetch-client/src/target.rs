@@ -58,6 +58,11 @@ impl Target {
         format!("{scheme}://{authority}{}", self.path)
     }
 
+    /// The path, without the query.
+    pub(crate) fn path(&self) -> &str {
+        self.path.path()
+    }
+
     /// HTTP/1.1 sends the origin form (RFC 9112 §3.2.1).
     pub(crate) fn origin_form(&self) -> &str {
         self.path.as_str()
@@ -270,7 +275,7 @@ fn bad_url(text: &str, problem: &str) -> RequestError {
 }
 
 /// `text` without what may be a user name and a password, even where it is no URL.
-pub(crate) fn without_userinfo(text: &str) -> String {
+pub fn without_userinfo(text: &str) -> String {
     let start = text.find("//").map_or(0, |at| at + 2);
     let (head, rest) = text.split_at(start);
     let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::HashMap;
-use http::Method;
+use http::{HeaderValue, Method};
 use pinfetch_client::{
-    Client, Environment, Field, Lookup, Proxy, RedirectMode, Request, RequestError, Resolve,
-    ResolveError, Resolving, Response, ResponseBody, TimeLimit, Via,
+    Client, Cookies, Environment, Field, Lookup, Proxy, RedirectMode, Request, RequestError,
+    ResolveError, Response, ResponseBody, TimeLimit, Via,
 };
-use pinfetch_pins::{Host, Policy};
-use tokio::sync::{mpsc, oneshot};
+use pinfetch_pins::Policy;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::ask::{Addresses, CookieField, Keeper, Questions, Resolver};
+use crate::jars::Jars;
 use crate::queue::{Completions, INLINE_BODY};
 use crate::stream::{Demand, Want, pump};
 use crate::wire::{self, BodyPlace, Malformed, Reader, Write, extra, submission};
@@ -37,12 +39,10 @@ pub(crate) struct Core {
     requests: Mutex<HashMap<u32, Running>>,
     /// Where wishes for the body of a request go, while it streams.
     streams: Mutex<HashMap<u32, mpsc::UnboundedSender<Demand>>>,
-    lookups: Mutex<HashMap<u32, Asked>>,
-    next_lookup: AtomicU32,
+    pub(crate) lookups: Questions<Addresses>,
+    pub(crate) cookies: Questions<CookieField>,
+    pub(crate) jars: Jars,
 }
-
-/// Who waits for the answer of a lookup function.
-type Asked = oneshot::Sender<Result<Vec<IpAddr>, ResolveError>>;
 
 /// A request's task. Whoever takes it out of the books answers for it: its own end, a cancellation, or a forced close.
 struct Running {
@@ -150,8 +150,9 @@ impl Core {
                 next_client: AtomicU32::new(1),
                 requests: Mutex::default(),
                 streams: Mutex::default(),
-                lookups: Mutex::default(),
-                next_lookup: AtomicU32::new(1),
+                lookups: Questions::default(),
+                cookies: Questions::default(),
+                jars: Jars::default(),
             }
         })
     }
@@ -164,16 +165,27 @@ impl Core {
         self.next_client.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The cookies of a client, if it is known.
+    pub(crate) fn cookies_of(&self, client: u32) -> Option<Cookies> {
+        lock(&self.clients)
+            .get(&client)
+            .map(|client| client.cookies().clone())
+    }
+
     pub(crate) fn add_client(&self, handle: u32, client: Client) {
         lock(&self.clients).insert(handle, client);
     }
 
     /// A resolver that asks JavaScript.
     pub(crate) fn resolver(self: &Arc<Self>, client: u32) -> Lookup {
-        Lookup::Function(Arc::new(Resolver {
-            core: Arc::downgrade(self),
-            client,
-        }))
+        let core = Arc::downgrade(self);
+        Lookup::Function(Arc::new(Resolver { core, client }))
+    }
+
+    /// A keeper of cookies that asks JavaScript.
+    pub(crate) fn keeper(self: &Arc<Self>, client: u32) -> Cookies {
+        let core = Arc::downgrade(self);
+        Cookies::Keeper(Arc::new(Keeper { core, client }))
     }
 
     /// Returns false when the engine can go on no longer: a batch whose records have lost their bounds.
@@ -204,7 +216,9 @@ impl Core {
             {
                 self.fail(id, &RequestError::Internal(fault.into()));
             } else if let Some((submission::LOOKUP_REPLY, lookup)) = named(record) {
-                lock(&self.lookups).remove(&lookup); // whoever asked hears that there is no answer
+                self.lookups.give_up(lookup); // whoever asked hears that there is no answer
+            } else if let Some((submission::COOKIES_REPLY, asked)) = named(record) {
+                self.cookies.give_up(asked);
             }
         }
         true
@@ -236,6 +250,11 @@ impl Core {
             submission::PINS => self.server_pins(record),
             submission::READ => self.read_body(record),
             submission::SAVE => self.save_body(record),
+            submission::COOKIES_REPLY => self.cookies_reply(record),
+            submission::RELEASE_JAR => {
+                self.jars.release(record.u32()?);
+                Ok(())
+            }
             _ => Err(Malformed),
         }
     }
@@ -262,7 +281,7 @@ impl Core {
     ) -> Result<(), Malformed> {
         let id = record.u32()?;
         let handle = record.u32()?;
-        match read_request(batch, &mut record)? {
+        match read_request(self, batch, &mut record)? {
             Ok(request) => self.start_request(id, handle, request),
             Err(error) => self.fail(id, &error),
         }
@@ -450,9 +469,21 @@ impl Core {
                 message: record.str()?.into(),
             })
         };
-        if let Some(waiting) = lock(&self.lookups).remove(&id) {
-            let _ = waiting.send(answer); // the request may have been cancelled meanwhile
-        }
+        self.lookups.answer(id, answer);
+        Ok(())
+    }
+
+    fn cookies_reply(&self, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let is_answered = record.flag()?;
+        let text = record.bytes()?;
+        let answer = match HeaderValue::from_bytes(text) {
+            _ if !is_answered => Err(String::from_utf8_lossy(text).into()),
+            Ok(value) => Ok((!value.is_empty()).then_some(value)),
+            Err(_) => Err("it gave a character that no field may hold (RFC 9110 §5.5)".into()),
+        };
+        self.cookies
+            .answer(id, answer.map_err(RequestError::CookieJar));
         Ok(())
     }
 
@@ -488,6 +519,7 @@ fn write_server_pins(out: &mut Vec<u8>, id: u32, seen: &pinfetch_client::ServerP
 }
 
 pub(crate) fn read_request<'r>(
+    core: &Core,
     batch: &Bytes,
     record: &mut Reader<'r>,
 ) -> Result<Result<Request<'r>, RequestError>, Malformed> {
@@ -541,6 +573,7 @@ pub(crate) fn read_request<'r>(
         redirect: None,
         max_redirects: None,
         decompress: None,
+        cookies: None,
         via: Via::OfClient,
     };
     while !record.is_empty() {
@@ -548,6 +581,13 @@ pub(crate) fn read_request<'r>(
             extra::REDIRECT => request.redirect = Some(redirect_mode(record)?),
             extra::MAX_REDIRECTS => request.max_redirects = Some(record.u32()?),
             extra::DECOMPRESS => request.decompress = Some(record.flag()?),
+            extra::COOKIES => {
+                let jar = record.opt(Reader::u32)?;
+                request.cookies = Some(match jar {
+                    None => Cookies::None,
+                    Some(handle) => Cookies::Jar(core.jars.get(handle).ok_or(Malformed)?),
+                });
+            }
             extra::PROXY => match proxy(record.str()?) {
                 Ok(proxy) => request.via = proxy.map_or(Via::Direct, Via::Proxy),
                 Err(problem) => return Ok(Err(RequestError::Argument(problem.into()))),
@@ -654,50 +694,6 @@ impl Drop for Answered {
     }
 }
 
-/// Asks JavaScript for addresses.
-struct Resolver {
-    core: std::sync::Weak<Core>,
-    client: u32,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, host: &Host) -> Resolving {
-        let gone = || ResolveError {
-            code: "ECANCELLED".into(),
-            message: "the engine is shutting down".into(),
-        };
-        let Some(core) = self.core.upgrade() else {
-            return Box::pin(async move { Err(gone()) });
-        };
-        let id = core.next_lookup.fetch_add(1, Ordering::Relaxed);
-        let (sender, answer) = oneshot::channel();
-        lock(&core.lookups).insert(id, sender);
-        core.completions
-            .push(|out| wire::write_lookup(out, id, self.client, host.as_str()));
-        let waiting = Waiting {
-            core: self.core.clone(),
-            id,
-        };
-        Box::pin(async move {
-            let _waiting = waiting; // takes the question out of the books when nobody waits any more
-            answer.await.unwrap_or_else(|_| Err(gone()))
-        })
-    }
-}
-
-struct Waiting {
-    core: std::sync::Weak<Core>,
-    id: u32,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(core) = self.core.upgrade() {
-            lock(&core.lookups).remove(&self.id);
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

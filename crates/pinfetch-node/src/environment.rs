@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Field, Lookup, MinVersion, ProxyChoice, RequestError, Trust,
+    Client, Code, Config, Cookies, Field, Lookup, MinVersion, ProxyChoice, RequestError, Trust,
     TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
@@ -23,7 +23,7 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 
 /// A Reply: `answer`'s bytes, or the failure.
-fn reply(answer: Result<Vec<u8>, RequestError>) -> Vec<u8> {
+pub(crate) fn reply(answer: Result<Vec<u8>, RequestError>) -> Vec<u8> {
     let mut out = Vec::new();
     match answer {
         Ok(payload) => {
@@ -126,6 +126,13 @@ fn read_config(
         }
         _ => return Err(Malformed.into()),
     };
+    let cookies = match record.u8()? {
+        0 => Cookies::None,
+        1 => Cookies::default(),
+        2 => Cookies::Jar(core.jars.get(record.u32()?).ok_or(Malformed)?),
+        3 => core.keeper(handle),
+        _ => return Err(Malformed.into()),
+    };
     let trust = if insecure {
         if ca.is_some() || !extra.is_empty() || system {
             return Err(failed(
@@ -152,6 +159,7 @@ fn read_config(
         max_expansion,
         redirect,
         max_redirects,
+        cookies,
         proxy,
         lookup,
         headers,

@@ -8,9 +8,11 @@
     reason = "refer and unref are the one way to let go of a thread-safe function without ending it"
 )]
 
+mod ask;
 mod engine;
 mod environment;
 mod file;
+mod jars;
 mod queue;
 mod stream;
 mod wire;
@@ -79,6 +81,12 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn create_client(&self, config: &[u8]) -> Buffer {
         environment::create_client(&self.core, config).into()
+    }
+
+    /// Asks something of a cookie jar; request and Reply are records.
+    #[napi(catch_unwind)]
+    pub fn cookie_jar(&self, request: &[u8]) -> Buffer {
+        jars::cookie_jar(&self.core, request).into()
     }
 
     /// Takes the records that JavaScript wrote to `submissions[..length]` (bytes).

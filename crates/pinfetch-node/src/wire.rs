@@ -24,6 +24,8 @@ pub(crate) mod submission {
     pub(crate) const PINS: u8 = 7;
     pub(crate) const READ: u8 = 8;
     pub(crate) const SAVE: u8 = 9;
+    pub(crate) const COOKIES_REPLY: u8 = 10;
+    pub(crate) const RELEASE_JAR: u8 = 11;
 }
 
 /// Kinds of completion (engine → JavaScript).
@@ -37,6 +39,7 @@ pub(crate) mod completion {
     pub(crate) const SERVER_PINS: u8 = 7;
     pub(crate) const BODY: u8 = 8;
     pub(crate) const SAVED: u8 = 9;
+    pub(crate) const COOKIES: u8 = 10;
 }
 
 /// Tags of what a REQUEST says besides, up to its end.
@@ -45,6 +48,19 @@ pub(crate) mod extra {
     pub(crate) const MAX_REDIRECTS: u8 = 2;
     pub(crate) const DECOMPRESS: u8 = 3;
     pub(crate) const PROXY: u8 = 4;
+    pub(crate) const COOKIES: u8 = 5;
+}
+
+/// What is asked of a cookie jar.
+pub(crate) mod jar {
+    pub(crate) const NEW: u8 = 1;
+    pub(crate) const FROM_JSON: u8 = 2;
+    pub(crate) const OF_CLIENT: u8 = 3;
+    pub(crate) const SET: u8 = 4;
+    pub(crate) const HEADER: u8 = 5;
+    pub(crate) const COOKIES: u8 = 6;
+    pub(crate) const REMOVE: u8 = 7;
+    pub(crate) const CLEAR: u8 = 8;
 }
 
 /// Flags of a RESPONSE.
@@ -489,6 +505,28 @@ pub(crate) fn write_lookup(out: &mut Vec<u8>, lookup: u32, client: u32, host: &s
     });
 }
 
+/// Asks for the cookies of a request to `url`, or tells what its response sets.
+pub(crate) fn write_cookies(
+    out: &mut Vec<u8>,
+    id: u32,
+    client: u32,
+    url: &str,
+    set_cookie: Option<&[Vec<u8>]>,
+) {
+    out.nested(|out| {
+        out.u8(completion::COOKIES);
+        out.u32(id);
+        out.u32(client);
+        out.str(url);
+        out.opt(set_cookie, |out, fields| {
+            out.size(fields.len());
+            for field in fields {
+                out.bytes(field);
+            }
+        });
+    });
+}
+
 pub(crate) fn write_error(out: &mut Vec<u8>, id: u32, error: &RequestError) {
     out.nested(|out| {
         out.u8(completion::ERROR);
@@ -794,9 +832,10 @@ mod tests {
             assert_eq!(record.u8().unwrap(), submission::REQUEST);
             assert_eq!(record.u32().unwrap(), number(&vector, "id"));
             assert_eq!(record.u32().unwrap(), number(&vector, "client"));
-            let request = crate::engine::read_request(&batch, &mut record)
-                .unwrap()
-                .unwrap();
+            let request =
+                crate::engine::read_request(&crate::engine::Core::new(), &batch, &mut record)
+                    .unwrap()
+                    .unwrap();
             assert!(record.is_empty());
             assert_eq!(request.method.as_str(), vector["method"]);
             assert_eq!(request.url, vector["url"].as_str().unwrap());
@@ -852,7 +891,7 @@ mod tests {
     #[test]
     fn small_records_are_written_as_javascript_reads_them() {
         type Writer = fn(&mut Vec<u8>, &Value);
-        let table: [(&str, Writer); 5] = [
+        let table: [(&str, Writer); 6] = [
             ("BODY", |out, vector| {
                 let bytes = vector["body"].as_str().map(unhex).unwrap_or_default();
                 let place = if vector["token"].is_null() {
@@ -883,6 +922,18 @@ mod tests {
             ("SAVED", |out, vector| {
                 let length = vector["length"].as_u64().unwrap();
                 write_saved(out, number(vector, "id"), length);
+            }),
+            ("COOKIES", |out, vector| {
+                let fields = vector["setCookie"].as_array().map(|fields| {
+                    let octets = |field: &Value| {
+                        let text = field.as_str().unwrap();
+                        text.chars().map(|it| u8::try_from(it).unwrap()).collect()
+                    };
+                    fields.iter().map(octets).collect::<Vec<_>>()
+                });
+                let (question, client) = (number(vector, "question"), number(vector, "client"));
+                let url = vector["url"].as_str().unwrap();
+                write_cookies(out, question, client, url, fields.as_deref());
             }),
             ("GONE", |out, vector| {
                 write_gone(out, number(vector, "connection"));
