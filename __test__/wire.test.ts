@@ -40,6 +40,7 @@ import {
   writeRequest,
   writeSave,
   writeSetPolicy,
+  writeUpload,
 } from '../src/wire.js'
 
 interface Vector {
@@ -70,7 +71,13 @@ function write(out: Writer, vector: Vector): void {
   const { id, client } = vector
   switch (vector.kind) {
     case 'REQUEST': {
-      const body = vector.body === null ? null : Buffer.from(vector.body, 'hex')
+      const length = vector.upload === -1 ? null : vector.upload
+      const body =
+        vector.upload !== undefined
+          ? { length }
+          : vector.body === null
+            ? null
+            : Buffer.from(vector.body, 'hex')
       const headers = vector.headers.length === 0 ? null : vector.headers.flat()
       const timeout = vector.timeoutMs ?? TIMEOUT_OF_CLIENT
       writeRequest(out, id, client, vector.method, timeout, vector.url, headers, body, null)
@@ -91,6 +98,9 @@ function write(out: Writer, vector: Vector): void {
     case 'LOOKUP_REPLY':
       if (vector.addresses) writeLookupAddresses(out, vector.lookup, vector.addresses)
       else writeLookupFailure(out, vector.lookup, vector.code, vector.message)
+      break
+    case 'UPLOAD':
+      writeUpload(out, id, vector.piece === null ? null : Buffer.from(vector.piece, 'hex'))
       break
     case 'COOKIES_REPLY':
       if (vector.cookies !== undefined) writeCookies(out, vector.question, vector.cookies)
@@ -218,6 +228,9 @@ describe('completions', () => {
         expect([hasEnded, trailers]).toEqual([vector.ended, vector.trailers?.flat() ?? []])
         break
       }
+      case 'UPLOAD':
+        expect([chunk[at], u32At(chunk, at + 5)]).toEqual([Completion.upload, vector.room])
+        break
       case 'SAVED':
         expect([chunk[at], record.i64()]).toEqual([Completion.saved, vector.length])
         break

@@ -8,9 +8,18 @@ import {
   readConcurrency,
 } from './fetch-all.js'
 import { type ClientOptions, readOptions } from './options.js'
-import type { ClientState, ServerPins } from './pending.js'
+import type { ClientState, Outcome, ServerPins } from './pending.js'
 import { encodePolicy, type PinsInput, type Policy } from './policy.js'
-import { type RequestInit, type RequestInput, readCall, splitInput } from './request.js'
+import {
+  type CallDefaults,
+  isReady,
+  makeReady,
+  type ReadyCall,
+  type RequestInit,
+  type RequestInput,
+  readCall,
+  splitInput,
+} from './request.js'
 import type { Response } from './response.js'
 
 /** How to close a client. */
@@ -44,7 +53,7 @@ export interface PolicySwap {
 export class Client {
   readonly #engine: Engine
   readonly #state: ClientState
-  readonly #hasDefaultType: boolean
+  readonly #defaults: CallDefaults
   /** Undefined until somebody asks for the client's own. */
   #cookieJar: CookieJar | null | undefined
   #closing: Promise<void> | null = null
@@ -55,7 +64,7 @@ export class Client {
     const settings = readOptions(options)
     this.#engine = engine()
     this.#state = this.#engine.createClient(settings)
-    this.#hasDefaultType = settings.hasDefaultType
+    this.#defaults = settings
     this.#cookieJar = settings.cookieJar
   }
 
@@ -130,15 +139,18 @@ export class Client {
         try {
           const [url, init] = splitInput(input)
           this.#checkOpen()
-          const call = readCall(null, url, init, this.#hasDefaultType)
-          // a REQUEST is answered by a RESPONSE or an ERROR
-          const pending = this.#engine.begin(
-            this.#state,
-            call,
-            (outcome) => resolve(outcome as Response),
-            reject,
-          )
-          return () => this.#engine.cancel(pending, undefined)
+          const call = readCall(null, url, init, this.#defaults)
+          if (!isReady(call)) {
+            let isGivenUp = false
+            let giveUp = () => {
+              isGivenUp = true
+            }
+            makeReady(call).then((ready) => {
+              if (!isGivenUp) giveUp = this.#begin(ready, resolve, reject)
+            }, reject)
+            return () => giveUp()
+          }
+          return this.#begin(call, resolve, reject)
         } catch (error) {
           reject(error)
           return () => {}
@@ -203,10 +215,25 @@ export class Client {
   ): Promise<Response> {
     try {
       this.#checkOpen()
-      return this.#engine.request(this.#state, readCall(method, url, init, this.#hasDefaultType))
+      const call = readCall(method, url, init, this.#defaults)
+      if (!isReady(call))
+        return makeReady(call).then((ready) => this.#engine.request(this.#state, ready))
+      return this.#engine.request(this.#state, call)
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** Begins a request; returns what gives it up. */
+  #begin(
+    call: ReadyCall,
+    resolve: (response: Response) => void,
+    reject: (error: unknown) => void,
+  ): () => void {
+    // a REQUEST is answered by a RESPONSE or an ERROR
+    const answered = (outcome: Outcome) => resolve(outcome as Response)
+    const pending = this.#engine.begin(this.#state, call, answered, reject)
+    return () => this.#engine.cancel(pending, undefined)
   }
 
   async #setPolicy(policy: unknown): Promise<PolicySwap> {

@@ -19,8 +19,9 @@ import {
   type ServerPins,
   Waiting,
 } from './pending.js'
-import type { Call } from './request.js'
+import type { ReadyCall } from './request.js'
 import { detach, ownBytes, Response } from './response.js'
+import { BodySource, STOP, Upload } from './upload.js'
 import {
   type BodyRecord,
   Completion,
@@ -50,6 +51,7 @@ import {
   writeRequest,
   writeSave,
   writeSetPolicy,
+  writeUpload,
 } from './wire.js'
 
 /** Submissions are handed over before the tick's end when they have come to this many bytes. */
@@ -85,6 +87,7 @@ export class Engine {
   #last: Connection | undefined
   /** Responses of the batch under way that lie in a large chunk. */
   #batch: Response[] = []
+  readonly #uploads = new Map<number, { upload: Upload; pending: Pending; incoming?: Incoming }>()
   /** Clients whose lookup function or cookie jar the engine asks. */
   readonly #asked = new Map<number, WeakRef<ClientState>>()
   readonly #released = new FinalizationRegistry<number>((handle) => {
@@ -115,7 +118,7 @@ export class Engine {
   }
 
   /** Submits a request. */
-  request(state: ClientState, call: Call): Promise<Response> {
+  request(state: ClientState, call: ReadyCall): Promise<Response> {
     const promise = new Promise(capture)
     this.begin(state, call, madeResolve, madeReject)
     return promise as Promise<Response> // a REQUEST is answered by a RESPONSE or an ERROR
@@ -124,7 +127,7 @@ export class Engine {
   /** Submits a request whose outcome goes to `resolve` or `reject`. */
   begin(
     state: ClientState,
-    call: Call,
+    call: ReadyCall,
     resolve: (outcome: Outcome) => void,
     reject: (reason: unknown) => void,
   ): Pending {
@@ -149,6 +152,8 @@ export class Engine {
       call.extras,
     )
     this.#schedule()
+    if (call.body instanceof BodySource)
+      this.#uploads.set(id, { upload: new Upload(this, id, call.body), pending })
     if (channels.requestCreate.hasSubscribers)
       channels.requestCreate.publish({ request: factsOf(pending) })
     return pending
@@ -160,6 +165,19 @@ export class Engine {
     writeCancel(this.#out, pending.id)
     this.#schedule()
     this.#fail(pending, reason)
+  }
+
+  giveUpload(id: number, piece: Uint8Array | null): void {
+    writeUpload(this.#out, id, piece)
+    if (piece === null) this.#uploads.delete(id)
+    this.#schedule()
+  }
+
+  failUpload(id: number, reason: unknown): void {
+    const { pending, incoming } = this.#uploads.get(id) ?? {}
+    this.#uploads.delete(id)
+    incoming?.cancel(reason)
+    if (pending !== undefined) this.cancel(pending, reason)
   }
 
   /** Puts a policy (encoded) in force; resolves to how many connections it has closed. */
@@ -313,6 +331,12 @@ export class Engine {
       case Completion.lookup:
         this.#lookUp(number, new Reader(chunk, at + 5))
         break
+      case Completion.upload: {
+        const room = u32At(chunk, at + 5)
+        this.#uploads.get(number)?.upload.more(room)
+        if (room === STOP) this.#uploads.delete(number)
+        break
+      }
       case Completion.cookies:
         this.#askJar(number, readCookies(new Reader(chunk, at + 5)))
         break
@@ -350,6 +374,11 @@ export class Engine {
       )
       return
     }
+    const incoming = responseBodyStreams(chunk, at) ? new Incoming(this, pending) : null
+    if (this.#uploads.size > 0 && incoming !== null) {
+      const uploading = this.#uploads.get(id)
+      if (uploading !== undefined) uploading.incoming = incoming
+    }
     const response = new Response(
       chunk,
       at,
@@ -357,7 +386,7 @@ export class Engine {
       pending.method === 'HEAD',
       connection,
       apart,
-      responseBodyStreams(chunk, at) ? new Incoming(this, pending) : null,
+      incoming,
     )
     if (chunk.length > SMALL_CHUNK && (end - at) * 2 < chunk.length) {
       if (this.#batch.length === 0) setImmediate(this.#endBatch)

@@ -4,6 +4,7 @@ import { invalidOption, nameOf, PolicyError } from './errors.js'
 import type { LookupFunction } from './lookup.js'
 import { type PinsInput, type Policy, writePolicy } from './policy.js'
 import {
+  type CallDefaults,
   type HeadersInit,
   hasField,
   MOST_REDIRECTS,
@@ -89,6 +90,8 @@ export interface ClientOptions {
   readonly cookieJar?: CookieJar | ForeignCookieJar | boolean | null | undefined
   /** Milliseconds until an idle connection is closed. @default 60000 */
   readonly idleTimeout?: number | undefined
+  /** What the URLs of requests are relative to (URL standard). @default they are absolute */
+  readonly baseUrl?: string | URL | undefined
   /** Header fields of every request that does not name them itself. @default {} */
   readonly headers?: HeadersInit | undefined
   /**
@@ -139,6 +142,7 @@ const NAMES = [
   'proxy',
   'cookieJar',
   'idleTimeout',
+  'baseUrl',
   'headers',
   'lookup',
   'minVersion',
@@ -156,6 +160,8 @@ const ELSEWHERE: Readonly<Record<string, keyof ClientOptions>> = {
   maxRedirections: 'maxRedirects',
   cookies: 'cookieJar',
   jar: 'cookieJar',
+  prefixUrl: 'baseUrl',
+  baseURL: 'baseUrl',
   pinnedCertificates: 'pins',
   certificatePinning: 'pins',
 }
@@ -168,7 +174,7 @@ const TLS_VERSIONS = { 'TLSv1.2': 12, 'TLSv1.3': 13 } as const
 const LARGEST_U32 = 0xffff_ffff
 
 /** Options, checked and copied. */
-export interface Settings {
+export interface Settings extends CallDefaults {
   /** The engine's record of them. */
   readonly config: Uint8Array
   readonly onBadPin: BadPinHandler | null
@@ -177,8 +183,6 @@ export interface Settings {
   readonly jar: ForeignCookieJar | null
   /** The cookie jar that was given, if it is the engine's own. */
   readonly cookieJar: CookieJar | null | undefined
-  /** Whether the default headers name a content type. */
-  readonly hasDefaultType: boolean
 }
 
 /** Reads each option once; throws a {@link PolicyError} that names what is wrong. */
@@ -228,8 +232,19 @@ export function readOptions(options: unknown): Settings {
     lookup,
     jar: jar instanceof CookieJar ? null : (jar ?? null),
     cookieJar: jar instanceof CookieJar ? jar : jar === undefined ? undefined : null,
+    baseUrl: readBaseUrl(given.get('baseUrl')),
     hasDefaultType: hasField(headers, 'content-type'),
   }
+}
+
+function readBaseUrl(value: unknown): string | null {
+  if (value === undefined) return null
+  if (!(value instanceof URL) && typeof value !== 'string')
+    throw wrongType('baseUrl', value, 'an absolute URL')
+  const url = URL.canParse(String(value)) ? new URL(value) : null
+  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:'))
+    throw invalidOption('baseUrl', 'baseUrl is no absolute https: or http: URL')
+  return url.href
 }
 
 /** The options that were given, by name. */

@@ -1,4 +1,4 @@
-import { type BodyInit, extractBody } from './body.js'
+import { type BodyContent, type BodyInit, extractBody, extractJson } from './body.js'
 import { CookieJar, handleOf } from './cookies.js'
 import { invalidArgument, nameOf } from './errors.js'
 import { isFieldValue } from './headers.js'
@@ -9,12 +9,28 @@ export type HeadersInit =
   | Readonly<Record<string, string | number | readonly string[]>>
   | Iterable<readonly [name: string, value: string]>
 
+/** Query parameters: an object of values or lists of values, pairs, `URLSearchParams`, or text that is encoded already. */
+export type QueryInit =
+  | string
+  | URLSearchParams
+  | Readonly<Record<string, QueryValue | readonly QueryValue[] | null | undefined>>
+  | Iterable<readonly [name: string, value: string]>
+
+/** A query parameter's value. */
+export type QueryValue = string | number | bigint | boolean
+
 /** What a request is made of besides its URL. */
 export interface RequestInit {
   /** @default 'GET' */
   readonly method?: string | undefined
   readonly headers?: HeadersInit | undefined
   readonly body?: BodyInit | null | undefined
+  /** A value to send as JSON, instead of `body`; `content-type` is `application/json` unless the headers name another. */
+  readonly json?: unknown
+  /** Parameters to add to the URL's query. @default none */
+  readonly query?: QueryInit | undefined
+  /** As the fetch standard wants it said of a body that is a stream; says nothing here. */
+  readonly duplex?: 'half' | undefined
   /** Milliseconds for the whole request, body included; 0 for no limit. @default the client's */
   readonly timeout?: number | undefined
   /** Gives the request up, its body included: what waits rejects with the signal's reason. */
@@ -28,6 +44,10 @@ export interface RequestInit {
   readonly redirect?: RedirectMode | undefined
   /** How many redirects in a row are followed. @default the client's */
   readonly maxRedirects?: number | undefined
+  /** The largest response body that is held in memory, in bytes. @default the client's */
+  readonly maxResponseBytes?: number | undefined
+  /** How many bytes a byte of a compressed body may become. @default the client's */
+  readonly maxExpansion?: number | undefined
   /** Whether content codings (gzip, deflate, br, zstd) are asked for and undone. @default the client's */
   readonly decompress?: boolean | undefined
   /**
@@ -42,7 +62,7 @@ export interface RequestInit {
 /** What becomes of redirects, as in the fetch standard. */
 export type RedirectMode = keyof typeof RedirectModes
 
-/** A request as an object, such as the global `Request`. A body that is a stream is refused. */
+/** A request as an object, such as the global `Request`. */
 export interface RequestLike extends RequestInit {
   readonly url: string | URL
 }
@@ -50,13 +70,21 @@ export interface RequestLike extends RequestInit {
 /** What `fetch` and `fetchAll` take: a URL, or an object with a `url`. */
 export type RequestInput = string | URL | RequestLike
 
+/** What a client says of all its calls. */
+export interface CallDefaults {
+  /** What URLs are relative to. */
+  readonly baseUrl: string | null
+  /** Whether the default headers name a content type. */
+  readonly hasDefaultType: boolean
+}
+
 /** A request, checked, as the wire wants it. */
-export interface Call {
+export interface Call<Content extends BodyContent = BodyContent> {
   readonly method: string
   readonly url: string
   /** Names and values by turns. */
   readonly headers: readonly string[] | null
-  readonly body: string | Uint8Array | null
+  readonly body: Content | null
   /** Milliseconds; null for the client's. */
   readonly timeout: number | null
   readonly signal: AbortSignal | null
@@ -64,14 +92,33 @@ export interface Call {
   readonly extras: Uint8Array | null
 }
 
+/** A call whose body need not be read beforehand. */
+export type ReadyCall = Call<Exclude<BodyContent, Blob>>
+
+/** Whether the call can be sent as it is. */
+export function isReady(call: Call): call is ReadyCall {
+  return call.body === null || typeof call.body === 'string' || !(call.body instanceof Blob)
+}
+
+/** `call`, its Blob read. */
+export async function makeReady(call: Call): Promise<ReadyCall> {
+  const { body } = call
+  return { ...call, body: body instanceof Blob ? new Uint8Array(await body.arrayBuffer()) : body }
+}
+
 const INIT_KEYS = new Set([
   'method',
   'headers',
   'body',
+  'json',
+  'query',
+  'duplex',
   'timeout',
   'signal',
   'redirect',
   'maxRedirects',
+  'maxResponseBytes',
+  'maxExpansion',
   'decompress',
   'proxy',
   'cookieJar',
@@ -91,9 +138,10 @@ export function readCall(
   method: string | null,
   input: string | URL,
   init: RequestInit | undefined,
-  hasDefaultType: boolean,
+  defaults: CallDefaults,
 ): Call {
-  const url = typeof input === 'string' ? input : hrefOf(input)
+  let url = typeof input === 'string' ? input : hrefOf(input)
+  if (defaults.baseUrl !== null) url = resolve(url, defaults.baseUrl)
   if (init === undefined) {
     return {
       method: method ?? 'GET',
@@ -113,7 +161,12 @@ export function readCall(
   }
   const chosen = readMethod(method, init.method)
   const headers = readHeaders(init.headers)
-  const body = extractBody(init.body)
+  if (init.query !== undefined) url = withQuery(url, init.query)
+  if (init.duplex !== undefined && init.duplex !== 'half')
+    throw invalidArgument(`duplex is ${JSON.stringify(init.duplex)}: give "half"`)
+  if (init.json !== undefined && init.body !== undefined && init.body !== null)
+    throw invalidArgument('both json and body are given: give one of them')
+  const body = init.json === undefined ? extractBody(init.body) : extractJson(init.json)
   if (body !== null && (chosen === 'GET' || chosen === 'HEAD')) {
     // https://fetch.spec.whatwg.org/#dom-request, step 35
     throw invalidArgument(`a ${chosen} request has no body`)
@@ -121,7 +174,7 @@ export function readCall(
   return {
     method: chosen,
     url,
-    headers: body?.type && !hasDefaultType ? withContentType(headers, body.type) : headers,
+    headers: body?.type && !defaults.hasDefaultType ? withContentType(headers, body.type) : headers,
     body: body === null ? null : body.content,
     timeout: init.timeout === undefined ? null : readTimeout('timeout', init.timeout),
     signal: readSignal(init.signal),
@@ -131,13 +184,16 @@ export function readCall(
 
 /** Options that the wire carries only where they are given. */
 function readExtras(init: RequestInit): Uint8Array | null {
-  const { redirect, maxRedirects, decompress, proxy, cookieJar } = init
+  const { redirect, maxRedirects, decompress, proxy, cookieJar, maxResponseBytes, maxExpansion } =
+    init
   if (
     redirect === undefined &&
     maxRedirects === undefined &&
     decompress === undefined &&
     proxy === undefined &&
-    cookieJar === undefined
+    cookieJar === undefined &&
+    maxResponseBytes === undefined &&
+    maxExpansion === undefined
   ) {
     return null
   }
@@ -152,13 +208,8 @@ function readExtras(init: RequestInit): Uint8Array | null {
     out.u8(RedirectModes[redirect])
   }
   if (maxRedirects !== undefined) {
-    if (!Number.isInteger(maxRedirects) || maxRedirects < 0 || maxRedirects > MOST_REDIRECTS) {
-      throw invalidArgument(
-        `maxRedirects is ${typeof maxRedirects === 'number' ? maxRedirects : nameOf(maxRedirects)}: give a whole number from 0 to ${MOST_REDIRECTS}`,
-      )
-    }
     out.u8(Extra.maxRedirects)
-    out.u32(maxRedirects)
+    out.u32(readCount('maxRedirects', maxRedirects, 0, MOST_REDIRECTS))
   }
   if (decompress !== undefined) {
     if (typeof decompress !== 'boolean') {
@@ -180,7 +231,69 @@ function readExtras(init: RequestInit): Uint8Array | null {
         `cookieJar is ${nameOf(cookieJar)}: give a CookieJar of pinfetch's or false (one of another make can be a client's)`,
       )
   }
+  if (maxResponseBytes !== undefined) {
+    out.u8(Extra.maxResponseBytes)
+    out.i64(readCount('maxResponseBytes', maxResponseBytes, 0, Number.MAX_SAFE_INTEGER))
+  }
+  if (maxExpansion !== undefined) {
+    out.u8(Extra.maxExpansion)
+    out.u32(readCount('maxExpansion', maxExpansion, 1, 0xffff_ffff))
+  }
   return out.written()
+}
+
+function readCount(option: string, given: unknown, least: number, most: number): number {
+  if (typeof given === 'number' && Number.isInteger(given) && given >= least && given <= most)
+    return given
+  throw invalidArgument(
+    `${option} is ${typeof given === 'number' ? given : nameOf(given)}: give a whole number from ${least} to ${most}`,
+  )
+}
+
+/** `url`, where it is relative, as `base` has it. One that cannot be read is left to the engine, which says why. */
+function resolve(url: string, base: string): string {
+  return URL.canParse(url, base) ? new URL(url, base).href : url
+}
+
+/** `url` with more parameters in its query. The engine reads it; here it is text. */
+function withQuery(url: string, query: unknown): string {
+  const added = queryOf(query)
+  if (added === '') return url
+  const hash = url.indexOf('#')
+  const [front, fragment] = hash === -1 ? [url, ''] : [url.slice(0, hash), url.slice(hash)]
+  const mark = front.indexOf('?')
+  const joint = mark === -1 ? '?' : mark === front.length - 1 || front.endsWith('&') ? '' : '&'
+  return `${front}${joint}${added}${fragment}`
+}
+
+function queryOf(query: unknown): string {
+  if (typeof query === 'string') return query.startsWith('?') ? query.slice(1) : query
+  if (query instanceof URLSearchParams) return query.toString()
+  if (typeof query !== 'object' || query === null)
+    throw invalidArgument(`query is ${nameOf(query)}: give an object, pairs or URLSearchParams`)
+  const parameters = new URLSearchParams()
+  const add = (name: unknown, value: unknown): void => {
+    if (value === null || value === undefined) return
+    if (
+      !['string', 'number', 'bigint', 'boolean'].includes(typeof value) ||
+      typeof name !== 'string'
+    )
+      throw invalidArgument(`query[${JSON.stringify(name)}] is ${nameOf(value)}: give a string`)
+    parameters.append(name, String(value))
+  }
+  if (Symbol.iterator in query && typeof query[Symbol.iterator] === 'function') {
+    for (const pair of query as Iterable<unknown>) {
+      if (!Array.isArray(pair) || pair.length !== 2)
+        throw invalidArgument('query holds something else than a pair')
+      add(pair[0], pair[1])
+    }
+  } else {
+    for (const name of Object.keys(query)) {
+      const value: unknown = Reflect.get(query, name)
+      for (const one of Array.isArray(value) ? value : [value]) add(name, one)
+    }
+  }
+  return parameters.toString()
 }
 
 /** A proxy's URL, or nothing for none. The engine reads it; an empty text is a variable that was lost. */
@@ -202,16 +315,23 @@ export function splitInput(
   if (typeof input !== 'object' || input === null || !('url' in input)) {
     throw invalidArgument(`the request is ${nameOf(input)}: give a URL or an object with a url`)
   }
-  const { url, method, headers, body, timeout, signal, redirect } = input
-  const { maxRedirects, decompress, proxy, cookieJar } = input
+  if ('bodyUsed' in input && input.bodyUsed === true)
+    throw invalidArgument('the body of the request has been read already')
+  const { url, method, headers, body, json, query, duplex, timeout, signal, redirect } = input
+  const { maxRedirects, maxResponseBytes, maxExpansion, decompress, proxy, cookieJar } = input
   const own = {
     method,
     headers,
     body,
+    json: typeof json === 'function' ? undefined : json, // a global Request's method
+    query,
+    duplex,
     timeout,
     signal,
     redirect,
     maxRedirects,
+    maxResponseBytes,
+    maxExpansion,
     decompress,
     proxy,
     cookieJar,

@@ -18,6 +18,7 @@ export const Submission = {
   save: 9,
   cookiesReply: 10,
   releaseJar: 11,
+  upload: 12,
 } as const
 
 /** Kinds of completion (engine → JavaScript). */
@@ -32,6 +33,7 @@ export const Completion = {
   body: 8,
   saved: 9,
   cookies: 10,
+  upload: 11,
 } as const
 
 /** The time limit of a request that has none of its own: the client's holds. */
@@ -41,7 +43,15 @@ export const TIMEOUT_OF_CLIENT = 0xffff_ffff
 export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 
 /** Tags of what a request says besides. */
-export const Extra = { redirect: 1, maxRedirects: 2, decompress: 3, proxy: 4, cookies: 5 } as const
+export const Extra = {
+  redirect: 1,
+  maxRedirects: 2,
+  decompress: 3,
+  proxy: 4,
+  cookies: 5,
+  maxResponseBytes: 6,
+  maxExpansion: 7,
+} as const
 
 /** What is asked of a cookie jar. */
 export const Jar = {
@@ -319,7 +329,10 @@ export class Reader {
   }
 }
 
-/** Writes a REQUEST. `headers` holds names and values by turns, checked; `body` is text (UTF-8) or bytes. */
+/**
+ * Writes a REQUEST. `headers` holds names and values by turns, checked; `body` is text (UTF-8), bytes, or what will follow
+ * in UPLOADs.
+ */
 export function writeRequest(
   out: Writer,
   id: number,
@@ -328,7 +341,7 @@ export function writeRequest(
   timeoutMs: number,
   url: string,
   headers: readonly string[] | null,
-  body: string | Uint8Array | null,
+  body: string | Uint8Array | { readonly length: number | null } | null,
   extras: Uint8Array | null,
 ): void {
   const start = out.open(Submission.request)
@@ -357,8 +370,10 @@ export function writeRequest(
   if (body === null) {
     out.u8(0)
   } else {
-    out.u8(1)
-    out.blob(body)
+    const isHere = typeof body === 'string' || body instanceof Uint8Array
+    out.u8(isHere ? 1 : 2)
+    if (isHere) out.blob(body)
+    else out.i64(body.length ?? -1)
   }
   if (extras !== null) out.raw(extras)
   out.close(start)
@@ -368,6 +383,16 @@ function methodNumber(method: string): number {
   if (method === 'GET') return 1
   const number = METHODS.indexOf(method, 1)
   return number === -1 ? 0 : number
+}
+
+/** Gives the next piece of the body of request `id`, or its end. */
+export function writeUpload(out: Writer, id: number, piece: Uint8Array | null): void {
+  const start = out.open(Submission.upload)
+  out.u32(id)
+  out.flag(piece === null)
+  if (piece === null) out.u32(0)
+  else out.data(piece)
+  out.close(start)
 }
 
 export function writeCancel(out: Writer, id: number): void {

@@ -171,6 +171,17 @@ test('a body that ends early is an error, and never a short body', async () => {
   }
 })
 
+test.each([['http/1.1'], ['h2']] as const)(
+  'a client over %s closes when a body has come, though nobody has read it',
+  async (alpn) => {
+    await using server = await startGenuine({ alpn: [alpn] })
+    const client = clientOf(server, { timeout: 0 })
+    const response = await client.get(server.at('/chunked/300000'))
+    await client.close()
+    expect((await response.text()) === letters(300_000)).toBe(true)
+  },
+)
+
 test('a response that breaks the rules of HTTP/1.1 is refused, and its connection closed', async () => {
   const cases: string[] = [
     'Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello',

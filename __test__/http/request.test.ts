@@ -1,13 +1,66 @@
 import { expect, test } from 'vitest'
-import { readCall, splitInput } from '../../src/request.js'
+import { type QueryInit, readCall, splitInput } from '../../src/request.js'
 
 const url = 'https://api.example.test/'
+const defaults = { baseUrl: null, hasDefaultType: false }
+const withType = { ...defaults, hasDefaultType: true }
+
+function lockedStream(): ReadableStream {
+  const stream = new ReadableStream()
+  stream.getReader()
+  return stream
+}
+
+test.each([
+  ['/a', { b: 1, c: ['x y', true], d: null, e: undefined }, '/a?b=1&c=x+y&c=true'],
+  ['/a?z=1', { b: '&' }, '/a?z=1&b=%26'],
+  ['/a?', { b: 1 }, '/a?b=1'],
+  ['/a?z&#f?g', { b: 1 }, '/a?z&b=1#f?g'],
+  [
+    '/a#f',
+    [
+      ['b', '1'],
+      ['b', '2'],
+    ],
+    '/a?b=1&b=2#f',
+  ],
+  ['/a', new URLSearchParams('b=ü'), '/a?b=%C3%BC'],
+  ['/a', '?b=%20', '/a?b=%20'],
+  ['/a', {}, '/a'],
+] as const)('%s with the query %j is %s', (path, query, whole) => {
+  const base = 'https://api.example.test'
+  expect(readCall('GET', base + path, { query: query as QueryInit }, defaults).url).toBe(
+    base + whole,
+  )
+})
+
+test.each([
+  ['users', 'https://api.example.test/v1/users'],
+  ['/users?a', 'https://api.example.test/users?a'],
+  ['?a=1', 'https://api.example.test/v1/?a=1'],
+  ['https://other.example.test/x', 'https://other.example.test/x'],
+  ['//other.example.test/x', 'https://other.example.test/x'],
+  ['', 'https://api.example.test/v1/'],
+  ['https://', 'https://'], // for the engine to refuse
+])('under a base URL, %j is %s', (input, url) => {
+  const withBase = { ...defaults, baseUrl: 'https://api.example.test/v1/' }
+  expect(readCall('GET', input, undefined, withBase).url).toBe(url)
+})
+
+test('JSON is sent as such, unless the headers say what it is', () => {
+  const call = readCall('POST', url, { json: { a: ['ü'] } }, defaults)
+  expect([call.body, call.headers]).toEqual(['{"a":["ü"]}', ['content-type', 'application/json']])
+  const headers = { 'content-type': 'application/ld+json' }
+  expect(readCall('PUT', url, { json: null, headers }, defaults).headers).toEqual(
+    Object.entries(headers).flat(),
+  )
+})
 
 test('a URL is passed on as it is written, for the engine to read', () => {
   for (const text of ['https://API.example.test./ä', 'not a url', '']) {
-    expect(readCall('GET', text, undefined, false).url).toBe(text)
+    expect(readCall('GET', text, undefined, defaults).url).toBe(text)
   }
-  expect(readCall('GET', new URL(url), undefined, false).url).toBe(url)
+  expect(readCall('GET', new URL(url), undefined, defaults).url).toBe(url)
 })
 
 test.each([
@@ -17,7 +70,7 @@ test.each([
   ['patch', 'patch'], // the fetch standard leaves it: methods differ by case
   ['QUERY', 'QUERY'],
 ])('the method %s is %s', (given, method) => {
-  expect(readCall(null, url, { method: given }, false).method).toBe(method)
+  expect(readCall(null, url, { method: given }, defaults).method).toBe(method)
 })
 
 test.each([
@@ -37,10 +90,18 @@ test.each([
   [{ headers: [['x-a']] }, /something else than a pair/],
   [{ headers: 'x-a: 1' }, /headers are a string/],
   [{ method: 'GET', body: 'x' }, /a GET request has no body/],
-  [{ method: 'POST', body: new Blob(['x']) }, /the body is a Blob.*await blob.bytes/],
-  [{ method: 'POST', body: new FormData() }, /the body is a FormData/],
-  [{ method: 'POST', body: new ReadableStream() }, /the body is a ReadableStream/],
-  [{ method: 'POST', body: { a: 1 } }, /the body is an object/],
+  [{ method: 'POST', body: lockedStream() }, /the body is a stream that is locked/],
+  [{ method: 'POST', body: { a: 1 } }, /the body is an object: .*the option json/],
+  [{ method: 'POST', body: ['a'] }, /the body is an array/],
+  [{ method: 'POST', json: () => 1 }, /json is a function, for which JSON has no text/],
+  [{ method: 'POST', json: 1, body: 'x' }, /both json and body are given/],
+  [{ method: 'GET', json: 1 }, /a GET request has no body/],
+  [{ duplex: 'full' }, /duplex is "full": give "half"/],
+  [{ query: 7 }, /query is a number/],
+  [{ query: { a: {} } }, /query\["a"\] is an object/],
+  [{ query: [['a']] }, /query holds something else than a pair/],
+  [{ maxResponseBytes: -1 }, /maxResponseBytes is -1/],
+  [{ maxExpansion: 0 }, /maxExpansion is 0/],
   [{ method: 'POST', body: 7 }, /the body is a number/],
   [{ timeout: -1 }, /timeout is -1/],
   [{ timeout: Number.NaN }, /timeout is NaN/],
@@ -52,16 +113,16 @@ test.each([
   ['GET', /options are a string/],
 ])('%j is refused as the caller’s mistake', (init, message) => {
   // what TypeScript would refuse, JavaScript can give
-  const call = () => readCall(null, url, init as never, false)
+  const call = () => readCall(null, url, init as never, defaults)
   expect(call).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT', name: 'TypeError' }))
   expect(call).toThrow(message)
 })
 
 test('a function’s own method can’t be contradicted', () => {
-  expect(() => readCall('GET', url, { method: 'POST' }, false)).toThrow(
+  expect(() => readCall('GET', url, { method: 'POST' }, defaults)).toThrow(
     /GET by the function’s name|GET by the function's name/,
   )
-  expect(readCall('GET', url, { method: 'get' }, false).method).toBe('GET')
+  expect(readCall('GET', url, { method: 'get' }, defaults).method).toBe('GET')
 })
 
 test.each([
@@ -84,7 +145,7 @@ test.each([
     ]),
   ],
 ])('header fields can be %s', (_kind, headers) => {
-  const call = readCall('GET', url, { headers: headers as never }, false)
+  const call = readCall('GET', url, { headers: headers as never }, defaults)
   expect(call.headers?.slice(0, 4)).toEqual(['X-A', '1', 'x-b', '2'])
   expect(call.headers?.slice(-2)).toEqual(['x-n', '4'])
 })
@@ -92,11 +153,11 @@ test.each([
 test('header fields are an object’s own: what it inherits is not sent', () => {
   const headers = Object.create({ 'x-inherited': '1' })
   headers['x-own'] = '2'
-  expect(readCall('GET', url, { headers }, false).headers).toEqual(['x-own', '2'])
+  expect(readCall('GET', url, { headers }, defaults).headers).toEqual(['x-own', '2'])
 })
 
 test('white space around a value is no part of it', () => {
-  expect(readCall('GET', url, { headers: { 'x-a': ' \tb c\r\n' } }, false).headers).toEqual([
+  expect(readCall('GET', url, { headers: { 'x-a': ' \tb c\r\n' } }, defaults).headers).toEqual([
     'x-a',
     'b c',
   ])
@@ -115,25 +176,25 @@ test.each([
 ])(
   'the content type of %s is the fetch standard’s unless another is given',
   (_kind, body, type) => {
-    const plain = readCall('POST', url, { body }, false)
+    const plain = readCall('POST', url, { body }, defaults)
     expect(plain.headers).toEqual(type === null ? null : ['content-type', type])
-    const named = readCall('POST', url, { body, headers: { 'Content-Type': 'x/y' } }, false)
+    const named = readCall('POST', url, { body, headers: { 'Content-Type': 'x/y' } }, defaults)
     expect(named.headers).toEqual(['Content-Type', 'x/y'])
-    expect(readCall('POST', url, { body }, true).headers).toBeNull()
+    expect(readCall('POST', url, { body }, withType).headers).toBeNull()
   },
 )
 
 test('a view’s bytes are those that it shows', () => {
   const bytes = Uint8Array.of(0, 1, 2, 3, 4, 5)
-  expect(readCall('POST', url, { body: new DataView(bytes.buffer, 2, 3) }, false).body).toEqual(
+  expect(readCall('POST', url, { body: new DataView(bytes.buffer, 2, 3) }, defaults).body).toEqual(
     Uint8Array.of(2, 3, 4),
   )
 })
 
 test('less than a millisecond is still a limit', () => {
-  expect(readCall('GET', url, { timeout: 0.2 }, false).timeout).toBe(1)
-  expect(readCall('GET', url, { timeout: 0 }, false).timeout).toBe(0)
-  expect(readCall('GET', url, {}, false).timeout).toBeNull()
+  expect(readCall('GET', url, { timeout: 0.2 }, defaults).timeout).toBe(1)
+  expect(readCall('GET', url, { timeout: 0 }, defaults).timeout).toBe(0)
+  expect(readCall('GET', url, {}, defaults).timeout).toBeNull()
 })
 
 test('a request as an object is taken apart, and options win over it', () => {
@@ -150,7 +211,7 @@ test('a global Request is a request', () => {
   const [given, init] = splitInput(
     new Request(url, { method: 'DELETE', headers: { 'x-a': '1' } }) as never,
   )
-  expect(readCall(null, given, init, false)).toMatchObject({
+  expect(readCall(null, given, init, defaults)).toMatchObject({
     method: 'DELETE',
     url,
     headers: ['x-a', '1'],

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, COOKIE, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode, Version};
-use http_body_util::Full;
 use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
 use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
@@ -24,8 +23,9 @@ use crate::cookies::{Cookies, Keeping};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
+use crate::exchange::upload::{MessageBody, Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
-use crate::gate::{Gate, InFlight, RequestBody};
+use crate::gate::{Gate, InFlight};
 use crate::target::{Target, parse_authority};
 use crate::{redirect, reload};
 
@@ -90,7 +90,7 @@ impl fmt::Debug for Client {
 }
 
 /// A request to send.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Request<'a> {
     /// The method.
     pub method: Method,
@@ -99,7 +99,7 @@ pub struct Request<'a> {
     /// The request's own fields, in their order; they replace the client's of the same name.
     pub headers: Vec<Field>,
     /// The body.
-    pub body: Option<Bytes>,
+    pub body: Option<RequestBody>,
     /// How long the request may take, body included.
     pub timeout: TimeLimit,
     /// What becomes of redirects, where that is not as the client says.
@@ -110,6 +110,10 @@ pub struct Request<'a> {
     pub decompress: Option<bool>,
     /// Where cookies come from and go to, where that is not as the client says.
     pub cookies: Option<Cookies>,
+    /// How large a body may be that is held in memory, where that is not as the client says. For whoever reads it.
+    pub max_response_bytes: Option<u64>,
+    /// How many bytes a byte of an encoded body may become, where that is not as the client says.
+    pub max_expansion: Option<u32>,
     /// The proxy to go through.
     pub via: Via,
 }
@@ -127,6 +131,8 @@ impl<'a> Request<'a> {
             max_redirects: None,
             decompress: None,
             cookies: None,
+            max_response_bytes: None,
+            max_expansion: None,
             via: Via::OfClient,
         }
     }
@@ -321,12 +327,17 @@ impl Client {
             progress.enter(Phase::Queue);
             let lease = gate.acquire(request.key(), attempt, is_under_way).await?;
             let outcome = match exchange(lease, gate, request, progress).await {
-                Ok(answer) => Answered::begin(gate, request, answer).await,
+                Ok(answer) => Answered::begin(request, answer).await,
                 Err(failed) => Err(failed),
             };
             let error = match outcome {
                 Ok(response) => return Ok(response),
                 Err(Failed::Finally(error)) => return Err(error),
+                Err(Failed::Unsent(error) | Failed::Stale(error) | Failed::Revoked(error))
+                    if !request.has_its_body() =>
+                {
+                    return Err(error);
+                }
                 Err(Failed::Unsent(error)) => {
                     resends += 1;
                     if resends <= RESENDS {
@@ -447,10 +458,10 @@ struct Answered {
 }
 
 impl Answered {
-    async fn begin(gate: &Gate, request: &Prepared, answer: Answer) -> Result<Self, Failed> {
+    async fn begin(request: &Prepared, answer: Answer) -> Result<Self, Failed> {
         let Answer { head, body, live } = answer;
         let mut trailers = None;
-        let begun = match request.decoder(gate, &head) {
+        let begun = match request.decoder(&head) {
             Ok(decoder) => content::begin(body, decoder, &mut trailers).await,
             Err(error) => Err(error.into()),
         };
@@ -508,10 +519,11 @@ pub(crate) struct Prepared {
     pub(crate) method: Method,
     /// None for the client's own fields only.
     pub(crate) headers: Option<Vec<Field>>,
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Option<Arc<Payload>>,
     pub(crate) redirect: RedirectMode,
     pub(crate) max_redirects: u32,
     pub(crate) decompress: bool,
+    pub(crate) max_expansion: u32,
     pub(crate) cookies: Option<Cookies>,
     /// The `Cookie` field, where it comes from a jar.
     pub(crate) cookie: Option<HeaderValue>,
@@ -530,6 +542,8 @@ impl Prepared {
             max_redirects,
             decompress,
             cookies,
+            max_response_bytes: _,
+            max_expansion,
             via,
         } = request;
         if matches!(method, Method::CONNECT | Method::TRACE) {
@@ -558,10 +572,11 @@ impl Prepared {
             target,
             method,
             headers,
-            body,
+            body: body.map(|body| Arc::new(body.into())),
             redirect: redirect.unwrap_or(config.redirect),
             max_redirects: max_redirects.unwrap_or(config.max_redirects),
             decompress,
+            max_expansion: max_expansion.unwrap_or(config.max_expansion),
             cookies,
             cookie: None,
             is_redirected: false,
@@ -572,8 +587,21 @@ impl Prepared {
         &self.key
     }
 
-    pub(crate) fn body(&self) -> Option<&Bytes> {
-        self.body.as_ref()
+    /// The body, to be sent.
+    pub(crate) fn take_body(&self) -> Option<RequestBody> {
+        self.body.as_ref().and_then(|payload| payload.take())
+    }
+
+    /// The body, a stream of which nothing was sent, is here again.
+    pub(crate) fn put_back(&self, upload: Upload) {
+        if let Some(payload) = &self.body {
+            payload.put_back(upload);
+        }
+    }
+
+    /// Whether the body is here: one that is a stream can be sent once.
+    pub(crate) fn has_its_body(&self) -> bool {
+        self.body.as_ref().is_none_or(|payload| payload.is_there())
     }
 
     fn cookies<'a>(&'a self, gate: &'a Gate) -> &'a Cookies {
@@ -643,24 +671,14 @@ impl Prepared {
         if let Some(cookie) = &self.cookie {
             write_line(&mut message, b"cookie", cookie.as_bytes());
         }
-        if let Some(length) = self.content_length() {
-            write_line(
-                &mut message,
-                b"content-length",
-                length.to_string().as_bytes(),
-            );
-        }
+        self.write_framing(&mut message);
         message.extend_from_slice(b"\r\n");
         message
     }
 
     /// The message for an HTTP/2 connection of `gate`.
-    pub(crate) fn http2_message(&self, gate: &Gate) -> http::Request<RequestBody> {
-        let body = self
-            .body
-            .as_ref()
-            .map_or_else(Full::default, |bytes| Full::new(bytes.clone()));
-        let mut message = http::Request::new(body);
+    pub(crate) fn http2_message(&self, gate: &Gate) -> http::Request<MessageBody> {
+        let mut message = http::Request::new(MessageBody::new(self.take_body()));
         *message.method_mut() = self.method.clone();
         *message.version_mut() = Version::HTTP_2;
         *message.uri_mut() = self.target.absolute();
@@ -674,24 +692,28 @@ impl Prepared {
         message
     }
 
-    /// RFC 9110 §8.6: a length of 0 is told where a body is usual.
-    fn content_length(&self) -> Option<usize> {
-        match &self.body {
-            Some(body) => Some(body.len()),
-            None if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => Some(0),
-            None => None,
-        }
+    /// Where the body ends (RFC 9112 §6). A length of 0 is told where a body is usual (RFC 9110 §8.6).
+    fn write_framing(&self, message: &mut Vec<u8>) {
+        let length = match &self.body {
+            Some(payload) => match payload.length() {
+                Some(length) => length,
+                None => return write_line(message, b"transfer-encoding", b"chunked"),
+            },
+            None if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => 0,
+            None => return,
+        };
+        write_line(message, b"content-length", length.to_string().as_bytes());
     }
 
     /// What undoes the codings of the body that `head` announces, if there are any that are known.
-    fn decoder(&self, gate: &Gate, head: &Head) -> Result<Option<Decoder>, CodingError> {
+    fn decoder(&self, head: &Head) -> Result<Option<Decoder>, CodingError> {
         if !self.decompress || self.is_head() {
             return Ok(None);
         }
         let codings = Codings::of(head.fields.get_all("content-encoding"));
         let limits = Limits {
             bytes: u64::MAX, // what is held in memory has a limit of its own
-            ratio: gate.config.max_expansion,
+            ratio: self.max_expansion,
         };
         if codings.is_applied() {
             Decoder::new(&codings, limits).map(Some)

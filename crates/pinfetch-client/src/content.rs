@@ -58,7 +58,8 @@ pub struct Streaming {
     request: Box<Prepared>,
     live: Arc<Live>,
     deadline: Option<(Instant, Duration)>,
-    _in_flight: InFlight,
+    /// Counts the request as under way until the body has ended, whether or not anybody has read it by then.
+    in_flight: Option<InFlight>,
 }
 
 impl std::fmt::Debug for Streaming {
@@ -220,7 +221,7 @@ impl Streaming {
             request,
             live,
             deadline,
-            _in_flight: in_flight,
+            in_flight: Some(in_flight),
         }
     }
 
@@ -242,6 +243,14 @@ impl Streaming {
         if self.has_ended {
             return Ok(true);
         }
+        let read = self.receive(out, room).await;
+        if !matches!(read, Ok(false)) {
+            self.in_flight = None;
+        }
+        read
+    }
+
+    async fn receive(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, RequestError> {
         let reading = self.content.read(out, room);
         let read = match self.deadline {
             None => reading.await,

@@ -11,6 +11,7 @@ use pinfetch_pins::{BadPin, Host, PolicyError, VerifyCode, VerifyError};
 use crate::coding::CodingError;
 use crate::connect::proxy::ProxyError;
 use crate::deadline::Phase;
+use crate::exchange::upload::UploadError;
 
 /// Why a request got no response. New variants may come; [`code`](Self::code) is the contract, the text is not.
 ///
@@ -127,6 +128,14 @@ pub enum RequestError {
         /// What is wrong.
         source: CodingError,
     },
+    /// The request's own body could not be sent to its end.
+    #[error("the body of the request to {host} could not be sent: {source}")]
+    Upload {
+        /// The host.
+        host: Host,
+        /// What is wrong.
+        source: UploadError,
+    },
     /// A redirect is not to be followed, or cannot be (fetch standard, HTTP-redirect fetch).
     #[error("{host} redirects: {problem}")]
     Redirect {
@@ -207,6 +216,9 @@ pub enum RedirectProblem {
     /// The Location field is no http: or https: URL.
     #[error("its Location cannot be requested")]
     Location,
+    /// The body would have to be sent again, and was a stream.
+    #[error("the body is a stream, which cannot be sent again")]
+    Body,
 }
 
 impl RequestError {
@@ -244,6 +256,7 @@ impl RequestError {
                 ..
             } => Code::TooManyRedirects,
             Self::Redirect { .. } => Code::Redirect,
+            Self::Upload { .. } => Code::RequestBody,
             Self::File { .. } => Code::File,
             Self::CookieJar(_) => Code::CookieJar,
             Self::Policy(error) => Code::of_policy(error),
@@ -361,6 +374,8 @@ codes! {
     Redirect = 65, "ERR_HTTP_REDIRECT";
     /// Too many redirects in a row.
     TooManyRedirects = 66, "ERR_HTTP_TOO_MANY_REDIRECTS";
+    /// The request's own body could not be sent to its end.
+    RequestBody = 67, "ERR_HTTP_REQUEST_BODY";
     /// A pin cannot be read.
     PolicyInvalidPin = 70, "ERR_POLICY_INVALID_PIN";
     /// A host pattern cannot be read.

@@ -62,7 +62,13 @@ pub(crate) fn follow(
                 .destinations
                 .read(&gate.config, &gate.fields, url.as_str())
                 .map_err(|_| fail(&location, RedirectProblem::Location))?;
-            Ok(Some(Box::new(next(gate, request, status, target, &url))))
+            let next = next(gate, request, status, target, &url);
+            // the standard: a body without a source cannot follow
+            if next.has_its_body() {
+                Ok(Some(Box::new(next)))
+            } else {
+                Err(fail(&location, RedirectProblem::Body))
+            }
         }
     }
 }
@@ -111,6 +117,7 @@ fn next(
         redirect: request.redirect,
         max_redirects: request.max_redirects,
         decompress: request.decompress,
+        max_expansion: request.max_expansion,
         cookies: request.cookies.clone(),
         cookie: None,
         is_redirected: true,

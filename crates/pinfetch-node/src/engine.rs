@@ -11,8 +11,8 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use http::{HeaderValue, Method};
 use pinfetch_client::{
-    Client, Cookies, Environment, Field, Lookup, Proxy, RedirectMode, Request, RequestError,
-    ResolveError, Response, ResponseBody, TimeLimit, Via,
+    Client, Cookies, Environment, Field, Lookup, Proxy, RedirectMode, Request, RequestBody,
+    RequestError, ResolveError, Response, ResponseBody, TimeLimit, Via,
 };
 use pinfetch_pins::Policy;
 use tokio::sync::mpsc;
@@ -22,6 +22,7 @@ use crate::ask::{Addresses, CookieField, Keeper, Questions, Resolver};
 use crate::jars::Jars;
 use crate::queue::{Completions, INLINE_BODY};
 use crate::stream::{Demand, Want, pump};
+use crate::upload::Uploads;
 use crate::wire::{self, BodyPlace, Malformed, Reader, Write, extra, submission};
 
 /// A time limit that is not the request's own.
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) lookups: Questions<Addresses>,
     pub(crate) cookies: Questions<CookieField>,
     pub(crate) jars: Jars,
+    pub(crate) uploads: Uploads,
 }
 
 /// A request's task. Whoever takes it out of the books answers for it: its own end, a cancellation, or a forced close.
@@ -153,6 +155,7 @@ impl Core {
                 lookups: Questions::default(),
                 cookies: Questions::default(),
                 jars: Jars::default(),
+                uploads: Uploads::default(),
             }
         })
     }
@@ -250,6 +253,7 @@ impl Core {
             submission::PINS => self.server_pins(record),
             submission::READ => self.read_body(record),
             submission::SAVE => self.save_body(record),
+            submission::UPLOAD => self.upload(batch, record),
             submission::COOKIES_REPLY => self.cookies_reply(record),
             submission::RELEASE_JAR => {
                 self.jars.release(record.u32()?);
@@ -281,7 +285,7 @@ impl Core {
     ) -> Result<(), Malformed> {
         let id = record.u32()?;
         let handle = record.u32()?;
-        match read_request(self, batch, &mut record)? {
+        match read_request(self, id, batch, &mut record)? {
             Ok(request) => self.start_request(id, handle, request),
             Err(error) => self.fail(id, &error),
         }
@@ -293,9 +297,11 @@ impl Core {
             Ok(client) => client,
             Err(error) => return self.fail(id, &error),
         };
-        let limit = client.max_response_bytes();
+        let limit = request.max_response_bytes;
+        let limit = limit.unwrap_or_else(|| client.max_response_bytes());
+        let has_upload = matches!(request.body, Some(RequestBody::Stream(_)));
         let sending = client.send(request);
-        self.spawn(id, handle, async move |answer: Answer| {
+        self.spawn(id, handle, has_upload, async move |answer: Answer| {
             let response = match sending.await {
                 Ok(response) => response,
                 Err(error) => return answer.fail(&error),
@@ -332,7 +338,7 @@ impl Core {
             Ok(client) => begin(client),
             Err(error) => return self.fail(id, &error),
         };
-        self.spawn(id, handle, async move |answer: Answer| {
+        self.spawn(id, handle, false, async move |answer: Answer| {
             let outcome = work.await;
             if answer.take_out() {
                 match outcome {
@@ -344,13 +350,19 @@ impl Core {
     }
 
     /// Spawns the task of `id`, which owes an answer.
-    fn spawn<F>(self: &Arc<Self>, id: u32, client: u32, task: impl FnOnce(Answer) -> F)
-    where
+    fn spawn<F>(
+        self: &Arc<Self>,
+        id: u32,
+        client: u32,
+        has_upload: bool,
+        task: impl FnOnce(Answer) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let answer = Answer {
             core: self.clone(),
             id,
+            has_upload,
         };
         // held while spawning, so that the task can't end before it is in the books
         let mut requests = lock(&self.requests);
@@ -473,6 +485,15 @@ impl Core {
         Ok(())
     }
 
+    fn upload(&self, batch: &Bytes, mut record: Reader<'_>) -> Result<(), Malformed> {
+        let id = record.u32()?;
+        let has_ended = record.flag()?;
+        let piece = record.bytes()?;
+        let piece = (!has_ended).then(|| batch.slice_ref(piece));
+        self.uploads.give(id, piece);
+        Ok(())
+    }
+
     fn cookies_reply(&self, mut record: Reader<'_>) -> Result<(), Malformed> {
         let id = record.u32()?;
         let is_answered = record.flag()?;
@@ -519,7 +540,8 @@ fn write_server_pins(out: &mut Vec<u8>, id: u32, seen: &pinfetch_client::ServerP
 }
 
 pub(crate) fn read_request<'r>(
-    core: &Core,
+    core: &Arc<Core>,
+    id: u32,
     batch: &Bytes,
     record: &mut Reader<'r>,
 ) -> Result<Result<Request<'r>, RequestError>, Malformed> {
@@ -557,13 +579,22 @@ pub(crate) fn read_request<'r>(
             Err(error) => return Ok(Err(RequestError::Argument(error.to_string().into()))),
         }
     }
-    let body = record.opt(Reader::bytes)?.map(|body| {
-        if body.len() <= COPIED_BODY {
-            Bytes::copy_from_slice(body) // a small body that waits must not keep its whole batch
-        } else {
-            batch.slice_ref(body)
+    let body = match record.u8()? {
+        0 => None,
+        1 => {
+            let body = record.bytes()?;
+            Some(RequestBody::Bytes(if body.len() <= COPIED_BODY {
+                Bytes::copy_from_slice(body) // a small body that waits must not keep its whole batch
+            } else {
+                batch.slice_ref(body)
+            }))
         }
-    });
+        2 => {
+            let length = u64::try_from(record.i64()?).ok(); // negative where nobody knows it
+            Some(RequestBody::Stream(core.uploads.begin(core, id, length)))
+        }
+        _ => return Err(Malformed),
+    };
     let mut request = Request {
         method,
         url,
@@ -574,6 +605,8 @@ pub(crate) fn read_request<'r>(
         max_redirects: None,
         decompress: None,
         cookies: None,
+        max_response_bytes: None,
+        max_expansion: None,
         via: Via::OfClient,
     };
     while !record.is_empty() {
@@ -581,6 +614,11 @@ pub(crate) fn read_request<'r>(
             extra::REDIRECT => request.redirect = Some(redirect_mode(record)?),
             extra::MAX_REDIRECTS => request.max_redirects = Some(record.u32()?),
             extra::DECOMPRESS => request.decompress = Some(record.flag()?),
+            extra::MAX_RESPONSE_BYTES => {
+                let limit = u64::try_from(record.i64()?).map_err(|_| Malformed)?;
+                request.max_response_bytes = Some(limit);
+            }
+            extra::MAX_EXPANSION => request.max_expansion = Some(record.u32()?),
             extra::COOKIES => {
                 let jar = record.opt(Reader::u32)?;
                 request.cookies = Some(match jar {
@@ -635,6 +673,7 @@ fn address_of(text: &str) -> Result<IpAddr, ResolveError> {
 struct Answer {
     core: Arc<Core>,
     id: u32,
+    has_upload: bool,
 }
 
 impl Answer {
@@ -658,6 +697,9 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        if self.has_upload {
+            self.core.uploads.end(self.id);
+        }
         if self.take_out() {
             let error = RequestError::Internal("a request's task ended early".into());
             self.core.fail(self.id, &error);
@@ -674,7 +716,7 @@ async fn stream(answer: Answer, mut response: Response, limit: u64) {
     let (sender, demands) = mpsc::unbounded_channel();
     lock(&answer.core.streams).insert(answer.id, sender);
     let answered = Answered(answer);
-    let Answered(Answer { core, id }) = &answered;
+    let Answered(Answer { core, id, .. }) = &answered;
     core.complete(*id, &response);
     let empty = ResponseBody::Whole(Bytes::new());
     if let ResponseBody::Streaming(body) = std::mem::replace(&mut response.body, empty) {
@@ -688,7 +730,7 @@ struct Answered(Answer);
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        let Answer { core, id } = &self.0;
+        let Answer { core, id, .. } = &self.0;
         lock(&core.streams).remove(id);
         self.0.take_out();
     }

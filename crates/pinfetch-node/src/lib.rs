@@ -15,6 +15,7 @@ mod file;
 mod jars;
 mod queue;
 mod stream;
+mod upload;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -26,6 +26,7 @@ pub(crate) mod submission {
     pub(crate) const SAVE: u8 = 9;
     pub(crate) const COOKIES_REPLY: u8 = 10;
     pub(crate) const RELEASE_JAR: u8 = 11;
+    pub(crate) const UPLOAD: u8 = 12;
 }
 
 /// Kinds of completion (engine → JavaScript).
@@ -40,6 +41,7 @@ pub(crate) mod completion {
     pub(crate) const BODY: u8 = 8;
     pub(crate) const SAVED: u8 = 9;
     pub(crate) const COOKIES: u8 = 10;
+    pub(crate) const UPLOAD: u8 = 11;
 }
 
 /// Tags of what a REQUEST says besides, up to its end.
@@ -49,6 +51,8 @@ pub(crate) mod extra {
     pub(crate) const DECOMPRESS: u8 = 3;
     pub(crate) const PROXY: u8 = 4;
     pub(crate) const COOKIES: u8 = 5;
+    pub(crate) const MAX_RESPONSE_BYTES: u8 = 6;
+    pub(crate) const MAX_EXPANSION: u8 = 7;
 }
 
 /// What is asked of a cookie jar.
@@ -505,6 +509,15 @@ pub(crate) fn write_lookup(out: &mut Vec<u8>, lookup: u32, client: u32, host: &s
     });
 }
 
+/// How many bytes more of the body of request `id` may be given.
+pub(crate) fn write_upload(out: &mut Vec<u8>, id: u32, room: u32) {
+    out.nested(|out| {
+        out.u8(completion::UPLOAD);
+        out.u32(id);
+        out.u32(room);
+    });
+}
+
 /// Asks for the cookies of a request to `url`, or tells what its response sets.
 pub(crate) fn write_cookies(
     out: &mut Vec<u8>,
@@ -604,6 +617,10 @@ fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
             fields.value(Tag::Limit, |out| {
                 out.u32(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
             });
+        }
+        RequestError::Upload { host, source } => {
+            fields.text(Tag::Hostname, host.as_str());
+            fields.text(Tag::Cause, &source.to_string());
         }
         RequestError::Protocol {
             host,
@@ -792,6 +809,7 @@ fn system_code(error: &std::io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use pinfetch_client::RequestBody;
     use serde_json::Value;
 
     use super::*;
@@ -832,10 +850,10 @@ mod tests {
             assert_eq!(record.u8().unwrap(), submission::REQUEST);
             assert_eq!(record.u32().unwrap(), number(&vector, "id"));
             assert_eq!(record.u32().unwrap(), number(&vector, "client"));
-            let request =
-                crate::engine::read_request(&crate::engine::Core::new(), &batch, &mut record)
-                    .unwrap()
-                    .unwrap();
+            let core = crate::engine::Core::new();
+            let request = crate::engine::read_request(&core, 7, &batch, &mut record)
+                .unwrap()
+                .unwrap();
             assert!(record.is_empty());
             assert_eq!(request.method.as_str(), vector["method"]);
             assert_eq!(request.url, vector["url"].as_str().unwrap());
@@ -862,9 +880,14 @@ mod tests {
                 })
                 .collect();
             assert_eq!(fields, expected);
-            let body = request.body.map(|body| body.to_vec());
-            let expected = vector["body"].as_str().map(unhex);
-            assert_eq!(body, expected);
+            let (body, upload) = match request.body {
+                None => (None, None),
+                Some(RequestBody::Bytes(bytes)) => (Some(bytes.to_vec()), None),
+                Some(RequestBody::Stream(upload)) => (None, Some(upload.length())),
+            };
+            assert_eq!(body, vector["body"].as_str().map(unhex));
+            let length = |length| u64::try_from(length).ok();
+            assert_eq!(upload, vector["upload"].as_i64().map(length));
         }
     }
 
@@ -891,7 +914,7 @@ mod tests {
     #[test]
     fn small_records_are_written_as_javascript_reads_them() {
         type Writer = fn(&mut Vec<u8>, &Value);
-        let table: [(&str, Writer); 6] = [
+        let table: [(&str, Writer); 7] = [
             ("BODY", |out, vector| {
                 let bytes = vector["body"].as_str().map(unhex).unwrap_or_default();
                 let place = if vector["token"].is_null() {
@@ -934,6 +957,9 @@ mod tests {
                 let (question, client) = (number(vector, "question"), number(vector, "client"));
                 let url = vector["url"].as_str().unwrap();
                 write_cookies(out, question, client, url, fields.as_deref());
+            }),
+            ("UPLOAD", |out, vector| {
+                write_upload(out, number(vector, "id"), number(vector, "room"));
             }),
             ("GONE", |out, vector| {
                 write_gone(out, number(vector, "connection"));

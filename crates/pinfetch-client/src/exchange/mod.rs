@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod fields;
 pub(crate) mod http1;
+pub(crate) mod upload;
 
 use std::error::Error;
 use std::io;
@@ -14,6 +15,7 @@ use http::{StatusCode, Version};
 use self::body::Body;
 use self::fields::Fields;
 use self::http1::Malformed;
+use self::upload::UploadError;
 use crate::client::Prepared;
 use crate::coding::CodingError;
 use crate::connect::Live;
@@ -42,6 +44,8 @@ pub(crate) enum Fault {
     Malformed(Malformed),
     /// What hyper says of HTTP/2.
     Hyper(hyper::Error),
+    /// The request's own body.
+    Upload(UploadError),
 }
 
 /// Why an exchange gave no whole response.
@@ -80,10 +84,13 @@ pub(crate) async fn exchange(
         Lease::Http1(lease) => {
             let is_reused = lease.is_reused();
             let message = request.http1_message().into();
-            let content = request.body().cloned().unwrap_or_default();
-            match http1::exchange(lease, message, content, request.is_head()).await {
+            let body = request.take_body();
+            match http1::exchange(lease, message, body, request.is_head()).await {
                 Ok(answer) => answer,
                 Err(error) => {
+                    if let (true, Some(upload)) = (error.is_unsent, error.upload) {
+                        request.put_back(upload);
+                    }
                     return Err(failure.before_response(error.fault, error.is_unsent, is_reused));
                 }
             }
@@ -107,8 +114,15 @@ async fn http2(
     let response = match lease.send(request.http2_message(gate)).await {
         Ok(response) => response,
         Err(mut error) => {
-            let is_unsent = error.take_message().is_some();
+            let message = error.take_message();
+            let is_unsent = message.is_some();
+            if let Some(upload) = message.and_then(|message| message.into_body().into_upload()) {
+                request.put_back(upload);
+            }
             let error = error.into_error();
+            if let Some(error) = cause::<UploadError>(&error) {
+                return Err((Fault::Upload(error.clone()), false));
+            }
             // hyper drops a request with its dispatcher while it thinks that the stream waits to be opened; the connection
             // may have opened it since, so that only a request that may be carried out twice is sent again
             let is_unopened = error.is_user() && request.is_idempotent();
@@ -172,6 +186,9 @@ impl Failure<'_> {
         let host = self.request.key().host.clone();
         let remote = self.live.facts.remote;
         let http2 = self.live.facts.http2;
+        if let Fault::Upload(source) = fault {
+            return RequestError::Upload { host, source };
+        }
         match classify(&fault) {
             Kind::Disconnect => RequestError::Closed {
                 host,
@@ -194,6 +211,7 @@ impl Failure<'_> {
                     Fault::Malformed(source) => Arc::new(source),
                     Fault::Hyper(source) => Arc::new(source),
                     Fault::Io(source) => Arc::new(source),
+                    Fault::Upload(source) => Arc::new(source),
                     Fault::Ended => Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
                 },
             },
@@ -211,7 +229,7 @@ enum Kind {
 fn classify(fault: &Fault) -> Kind {
     let io = match fault {
         Fault::Ended => return Kind::Disconnect,
-        Fault::Malformed(_) => return Kind::Protocol,
+        Fault::Malformed(_) | Fault::Upload(_) => return Kind::Protocol,
         Fault::Io(error) => error,
         Fault::Hyper(error) => {
             if error.is_incomplete_message()

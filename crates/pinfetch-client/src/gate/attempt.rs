@@ -12,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::lease::Http2;
-use super::{Gate, Protocol, RequestBody, Waiter};
+use super::{Gate, Protocol, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
 use crate::connect::tls::{OriginTls, Verdict};
@@ -20,6 +20,7 @@ use crate::connect::{Connected, ConnectionFacts, Live, Route, connect};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::http1::Http1;
+use crate::exchange::upload::MessageBody;
 
 /// How often a handshake is begun again because a swap changed its host's pins meanwhile.
 const RESTARTS: u32 = 16;
@@ -304,7 +305,7 @@ impl Attempt {
 /// A connection that speaks HTTP.
 enum Ready {
     Http1(Http1),
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<MessageBody>),
 }
 
 /// The stream of an HTTP/2 connection, which is in its origin's books until its socket is closed: not until hyper takes

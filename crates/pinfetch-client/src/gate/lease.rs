@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 
 use hyper::client::conn::{TrySendError, http2};
 
-use super::{Gate, RequestBody};
+use super::Gate;
 use crate::config::ConnectionKey;
 use crate::connect::Live;
 use crate::exchange::http1::Http1;
+use crate::exchange::upload::MessageBody;
 
 /// An HTTP/2 connection, shared.
 #[derive(Clone)]
 pub(crate) struct Http2 {
-    pub(super) sender: http2::SendRequest<RequestBody>,
+    pub(super) sender: http2::SendRequest<MessageBody>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -108,8 +109,8 @@ impl Http2Lease {
     /// Sends `request`; the error holds it again if no byte of it left.
     pub(crate) async fn send(
         &mut self,
-        request: http::Request<RequestBody>,
-    ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<http::Request<RequestBody>>>
+        request: http::Request<MessageBody>,
+    ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<http::Request<MessageBody>>>
     {
         self.connection.sender.try_send_request(request).await
     }

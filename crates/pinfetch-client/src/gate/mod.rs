@@ -14,10 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt};
 use http::HeaderMap;
-use http_body_util::Full;
 use pinfetch_pins::{Pin, Policy, VerifiedPath};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
@@ -39,8 +37,6 @@ use crate::target::Destinations;
 const REMEMBERED_ORIGINS: usize = 4096;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
-
-pub(crate) type RequestBody = Full<Bytes>;
 
 /// The connections of one client, and the policy that they obey.
 pub(crate) struct Gate {

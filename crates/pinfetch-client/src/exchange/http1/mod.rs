@@ -20,6 +20,7 @@ use self::chunked::{Chunked, Piece};
 use self::head::{Framing, Reader, Section};
 use super::body::Body as AnyBody;
 use super::fields::Fields;
+use super::upload::{RequestBody, Upload, UploadError};
 use super::{Fault, Head};
 use crate::connect::Live;
 use crate::connect::revocable::Revocable;
@@ -119,11 +120,17 @@ impl Http1 {
     async fn exchange(
         &mut self,
         message: Bytes,
-        body: Bytes,
+        body: Option<RequestBody>,
         is_head_request: bool,
     ) -> Result<(Section, Sending), NoResponse> {
+        let (body, upload) = match body {
+            None => (Bytes::new(), None),
+            Some(RequestBody::Bytes(bytes)) => (bytes, None),
+            Some(RequestBody::Stream(upload)) => (Bytes::new(), Some(Box::new(upload.into()))),
+        };
         let mut sending = Sending {
             parts: [message, body],
+            upload,
             has_sent: false,
             is_done: false,
             failure: None,
@@ -144,6 +151,7 @@ impl Http1 {
             Err(fault) => Err(NoResponse {
                 fault,
                 is_unsent: !sending.has_sent,
+                upload: sending.upload.map(|uploading| uploading.upload),
             }),
         }
     }
@@ -159,14 +167,60 @@ pub(crate) struct NoResponse {
     pub(crate) fault: Fault,
     /// Whether no byte of the request left.
     pub(crate) is_unsent: bool,
+    /// The body, where it is a stream; whole, if nothing left.
+    pub(crate) upload: Option<Upload>,
 }
 
 /// What is still to be sent.
 struct Sending {
     parts: [Bytes; 2],
+    /// What comes after the parts, a piece at a time.
+    upload: Option<Box<Uploading>>,
     has_sent: bool,
     is_done: bool,
-    failure: Option<io::Error>,
+    failure: Option<Fault>,
+}
+
+/// A body that is sent as it comes.
+struct Uploading {
+    upload: Upload,
+    /// Whether it is sent in chunks (RFC 9112 §7.1), since nobody knows its length.
+    is_chunked: bool,
+    has_begun: bool,
+}
+
+impl From<Upload> for Uploading {
+    fn from(upload: Upload) -> Self {
+        Self {
+            is_chunked: upload.length().is_none(),
+            upload,
+            has_begun: false,
+        }
+    }
+}
+
+impl Uploading {
+    /// What is to be sent next: a chunk's frame and its data, or what ends the last; none after that.
+    fn poll_parts(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<[Bytes; 2]>, UploadError>> {
+        let piece = ready!(self.upload.poll_piece(cx)).transpose()?;
+        // the line end of a chunk's data goes out with the frame of the next
+        let end = if self.has_begun { "\r\n" } else { "" };
+        self.has_begun = true;
+        Poll::Ready(Ok(match piece {
+            Some(piece) if self.is_chunked => {
+                Some([format!("{end}{:x}\r\n", piece.len()).into(), piece])
+            }
+            Some(piece) => Some([piece, Bytes::new()]),
+            None if self.is_chunked => {
+                self.is_chunked = false; // said once
+                Some([format!("{end}0\r\n\r\n").into(), Bytes::new()])
+            }
+            None => None,
+        }))
+    }
 }
 
 impl Sending {
@@ -181,18 +235,43 @@ impl Sending {
         }
     }
 
-    fn poll_send(&mut self, stream: &mut Revocable, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        for part in &mut self.parts {
-            while !part.is_empty() {
-                let sent = ready!(Pin::new(&mut *stream).poll_write(cx, part))?;
-                if sent == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    fn poll_send(
+        &mut self,
+        stream: &mut Revocable,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        loop {
+            for part in &mut self.parts {
+                while !part.is_empty() {
+                    let sent = ready!(Pin::new(&mut *stream).poll_write(cx, part));
+                    let sent = sent.map_err(Fault::Io)?;
+                    if sent == 0 {
+                        return Poll::Ready(Err(Fault::Io(io::ErrorKind::WriteZero.into())));
+                    }
+                    self.has_sent = true;
+                    part.advance(sent.min(part.len()));
                 }
-                self.has_sent = true;
-                part.advance(sent.min(part.len()));
+            }
+            let Some(uploading) = &mut self.upload else {
+                break;
+            };
+            match uploading.poll_parts(cx).map_err(Fault::Upload)? {
+                Poll::Ready(Some(parts)) => self.parts = parts,
+                Poll::Ready(None) => self.upload = None,
+                Poll::Pending => {
+                    // what has been said is not to wait for what will be
+                    ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Fault::Io)?;
+                    return Poll::Pending;
+                }
             }
         }
-        Pin::new(stream).poll_flush(cx)
+        Pin::new(stream).poll_flush(cx).map_err(Fault::Io)
+    }
+
+    /// Why the request cannot be sent, where that ends the exchange whatever the server says.
+    fn take_upload_failure(&mut self) -> Option<Fault> {
+        self.failure
+            .take_if(|failure| matches!(failure, Fault::Upload(_)))
     }
 }
 
@@ -210,6 +289,9 @@ impl Receiving {
         sending: &mut Sending,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Section, Fault>> {
+        if let Some(fault) = sending.take_upload_failure() {
+            return Poll::Ready(Err(fault));
+        }
         loop {
             if !connection.buffer.is_empty() {
                 let section = self
@@ -238,8 +320,10 @@ impl Receiving {
             let read = ready!(connection.poll_fill(cx, READ));
             if !matches!(read, Ok(1..)) {
                 // that the request could not be sent says more than that no response came
-                let error = sending.failure.take().map_or(read, Err);
-                return Poll::Ready(Err(error.map_or_else(Fault::Io, |_| Fault::Ended)));
+                let fault = sending.failure.take();
+                return Poll::Ready(Err(
+                    fault.unwrap_or_else(|| read.map_or_else(Fault::Io, |_| Fault::Ended))
+                ));
             }
         }
     }
@@ -250,7 +334,7 @@ impl Receiving {
 pub(crate) async fn exchange(
     mut lease: Http1Lease,
     message: Bytes,
-    body: Bytes,
+    body: Option<RequestBody>,
     is_head_request: bool,
 ) -> Result<(Head, AnyBody), NoResponse> {
     let connection = lease.connection_mut();
@@ -404,6 +488,9 @@ impl Body {
             };
             if let Some(sending) = &mut self.sending {
                 sending.poll(&mut connection.stream, cx);
+                if let Some(fault) = sending.take_upload_failure() {
+                    return Poll::Ready(Err(fault));
+                }
                 if sending.is_done {
                     self.sending = None;
                 }
