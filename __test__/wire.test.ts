@@ -113,7 +113,7 @@ function write(out: Writer, vector: Vector): void {
       writeRelease(out, client)
       break
     case 'PINS':
-      writePins(out, id, client, vector.authority, vector.presented)
+      writePins(out, id, client, vector.authority, vector.presented, vector.proxy)
       break
     case 'READ':
       writeRead(out, id, vector.request, vector.rest)

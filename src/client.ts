@@ -18,15 +18,36 @@ import {
   type RequestInit,
   type RequestInput,
   readCall,
+  readProxy,
   splitInput,
 } from './request.js'
 import type { Response } from './response.js'
+import type { ProxyStats } from './wire.js'
 
 /** How to close a client. */
 export interface CloseOptions {
   /** Gives up what is in flight instead of waiting for it. @default false */
   readonly force?: boolean | undefined
 }
+
+/** How to look at a server's keys. */
+export interface ServerPinsOptions {
+  /** Takes whatever the server presents, unverified. @default false */
+  readonly presented?: boolean | undefined
+  /** The proxy to go through; null for none. @default the client's */
+  readonly proxy?: string | URL | null | undefined
+}
+
+/** How many proxies are looked at at once. */
+export interface ProbeOptions {
+  /** @default 64 */
+  readonly concurrency?: number | undefined
+}
+
+/** What a handshake through a proxy has shown. */
+export type ProbeVerdict<Proxy extends string | URL = string | URL> =
+  | { readonly proxy: Proxy; readonly pins: ServerPins; readonly error: null }
+  | { readonly proxy: Proxy; readonly pins: null; readonly error: unknown }
 
 /** What putting a new policy in force has done. */
 export interface PolicySwap {
@@ -180,14 +201,57 @@ export class Client {
    * Shakes hands with `authority` (`host[:port]`), sends nothing, and tells the pins of its verified path; with
    * `presented`, those of whatever it presents, unverified.
    */
-  async serverPins(
-    authority: string,
-    options?: { readonly presented?: boolean | undefined },
-  ): Promise<ServerPins> {
+  async serverPins(authority: string, options?: ServerPinsOptions): Promise<ServerPins> {
     this.#checkOpen()
     if (typeof authority !== 'string')
       throw invalidArgument(`the authority is ${nameOf(authority)}: give host[:port]`)
-    return this.#engine.serverPins(this.#state, authority, options?.presented === true)
+    const proxy = options?.proxy === undefined ? null : readProxy(options.proxy)
+    return this.#engine.serverPins(this.#state, authority, options?.presented === true, proxy)
+  }
+
+  /**
+   * Shakes hands with `authority` (`host[:port]`) once through each of `proxies`, sends nothing, and gives the verdicts in
+   * their order: so that rented proxies can be looked at before anything is entrusted to them.
+   *
+   * @example
+   * ```ts
+   * const verdicts = await client.probe(proxies, 'api.example.com')
+   * const fit = verdicts.filter(({ error }) => error === null).map(({ proxy }) => proxy)
+   * ```
+   */
+  async probe<Proxy extends string | URL>(
+    proxies: Iterable<Proxy>,
+    authority: string,
+    options?: ProbeOptions,
+  ): Promise<ProbeVerdict<Proxy>[]> {
+    const concurrency = readConcurrency(options)
+    const verdicts: ProbeVerdict<Proxy>[] = []
+    const left = [...proxies].entries()
+    const work = async () => {
+      for (const [index, proxy] of left) {
+        try {
+          const pins = await this.serverPins(authority, { proxy })
+          verdicts[index] = { proxy, pins, error: null }
+        } catch (error) {
+          verdicts[index] = { proxy, pins: null, error }
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: concurrency }, work))
+    return verdicts
+  }
+
+  /** What the requests through each proxy, with its credentials, have come to so far. */
+  proxyStats(): ProxyStats[] {
+    return this.#engine.proxyStats(this.#state)
+  }
+
+  /**
+   * Lets requests go through `proxy` again that was quarantined; says whether it was. Throws a TypeError for what is no
+   * proxy's URL.
+   */
+  releaseProxy(proxy: string | URL): boolean {
+    return this.#engine.releaseProxy(this.#state, readProxy(proxy))
   }
 
   /**

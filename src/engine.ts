@@ -26,10 +26,12 @@ import {
   type BodyRecord,
   Completion,
   type CookiesRecord,
+  type ProxyStats,
   Reader,
   readBody,
   readCookies,
   readFailure,
+  readProxyStats,
   readServerPins,
   responseBody,
   responseBodyIsToken,
@@ -187,9 +189,14 @@ export class Engine {
   }
 
   /** Shakes hands with `authority` and tells its keys. */
-  async serverPins(state: ClientState, authority: string, presented: boolean): Promise<ServerPins> {
+  async serverPins(
+    state: ClientState,
+    authority: string,
+    presented: boolean,
+    proxy: string | null,
+  ): Promise<ServerPins> {
     const promise = this.#task(state, (id) =>
-      writePins(this.#out, id, state.handle, authority, presented),
+      writePins(this.#out, id, state.handle, authority, presented, proxy),
     )
     return promise as Promise<ServerPins> // a PINS is answered by a SERVER_PINS or an ERROR
   }
@@ -209,6 +216,14 @@ export class Engine {
   cancelBody(id: number): void {
     writeCancel(this.#out, id)
     this.#schedule()
+  }
+
+  proxyStats(state: ClientState): ProxyStats[] {
+    return readProxyStats(new Reader(this.#native.proxyStats(state.handle)))
+  }
+
+  releaseProxy(state: ClientState, url: string): boolean {
+    return answer(this.#native.releaseProxy(state.handle, url)).flag()
   }
 
   /** Asks something of a cookie jar. */

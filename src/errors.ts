@@ -24,6 +24,7 @@ const CODES = {
   42: 'ERR_CONNECTION_CLOSED',
   43: 'ERR_SOCKET',
   44: 'ERR_PROXY',
+  45: 'ERR_PROXY_QUARANTINED',
   50: 'ERR_TIMEOUT',
   51: 'ABORT_ERR',
   52: 'ERR_CLIENT_CLOSED',
@@ -383,7 +384,8 @@ export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate
       return new TlsError(code, failure)
     case 4:
       if (code === 'ERR_DNS') return new DnsError(code, failure)
-      if (code === 'ERR_PROXY') return new ProxyError(code, failure)
+      if (code === 'ERR_PROXY' || code === 'ERR_PROXY_QUARANTINED')
+        return new ProxyError(code, failure)
       return new ConnectError(code, failure)
     case 5:
       if (code === 'ERR_TIMEOUT') return new TimeoutError(code, failure)

@@ -1,7 +1,13 @@
 export type { BadPinEvent, BadPinHandler, BadPinRequest } from './bad-pin.js'
 export { defaultBadPinHandler } from './bad-pin.js'
 export type { BodyInit } from './body.js'
-export type { CloseOptions, PolicySwap } from './client.js'
+export type {
+  CloseOptions,
+  PolicySwap,
+  ProbeOptions,
+  ProbeVerdict,
+  ServerPinsOptions,
+} from './client.js'
 export { Client } from './client.js'
 export type { TlsFacts } from './connection.js'
 export type { Cookie, ForeignCookieJar, SerializedCookieJar } from './cookies.js'
@@ -45,4 +51,4 @@ export type {
 export { Response } from './response.js'
 export type { VerifyChainRequest, VerifyChainResult } from './verify.js'
 export { verifyChain } from './verify.js'
-export type { DescribedInput, PathCertificate, Phase, Role } from './wire.js'
+export type { DescribedInput, PathCertificate, Phase, ProxyStats, Role } from './wire.js'

@@ -17,6 +17,10 @@ import {
 export interface NativeEngine {
   /** Makes a client from its configuration; answers with a Reply. */
   createClient(config: Uint8Array): Buffer
+  /** What the requests of `client` through each proxy have come to. */
+  proxyStats(client: number): Buffer
+  /** Lets requests of `client` go through a proxy again; answers with a Reply. */
+  releaseProxy(client: number, url: string): Buffer
   /** Asks something of a cookie jar; answers with a Reply. */
   cookieJar(request: Uint8Array): Buffer
   /** Takes the records in `submissions[..length]`; the buffer is the caller's again on return. */

@@ -82,6 +82,15 @@ export interface ClientOptions {
    */
   readonly proxy?: string | URL | null | undefined
   /**
+   * Whether nothing more goes through a proxy once a bad pin was met through it, until `client.releaseProxy`; requests
+   * end with `ERR_PROXY_QUARANTINED` instead.
+   *
+   * @default false
+   */
+  readonly quarantine?: boolean | undefined
+  /** Whether connections serve more than one request. @default true */
+  readonly reuse?: boolean | undefined
+  /**
    * Where cookies are kept: a {@link CookieJar}, which clients may share, or a jar of another make such as tough-cookie's;
    * false or null for nowhere.
    *
@@ -118,6 +127,8 @@ export const DEFAULTS = {
   maxExpansion: 200,
   redirect: 'follow',
   maxRedirects: 20,
+  quarantine: false,
+  reuse: true,
   idleTimeout: 60_000,
   minVersion: 'TLSv1.2',
 } as const
@@ -140,6 +151,8 @@ const NAMES = [
   'redirect',
   'maxRedirects',
   'proxy',
+  'quarantine',
+  'reuse',
   'cookieJar',
   'idleTimeout',
   'baseUrl',
@@ -223,6 +236,8 @@ export function readOptions(options: unknown): Settings {
   out.u32(count(given, 'maxRedirects', DEFAULTS.maxRedirects, 0, MOST_REDIRECTS))
   writeProxy(out, givenOr(given, 'proxy', null))
   const jar = writeJar(out, givenOr(given, 'cookieJar', true))
+  out.flag(flag(given, 'quarantine', DEFAULTS.quarantine))
+  out.flag(flag(given, 'reuse', DEFAULTS.reuse))
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

@@ -55,6 +55,11 @@ export interface RequestInit {
    * and password in front of the host; null for none. Pins hold through every proxy. @default the client's
    */
   readonly proxy?: string | URL | null | undefined
+  /**
+   * Whether the connection serves other requests too. Without, each request, and each hop of a redirect, has one of its
+   * own, as gateways that rotate exits want it. @default the client's
+   */
+  readonly reuse?: boolean | undefined
   /** The cookie jar, instead of the client's; false for none. A `cookie` field in `headers` goes before any jar. */
   readonly cookieJar?: CookieJar | false | undefined
 }
@@ -122,6 +127,7 @@ const INIT_KEYS = new Set([
   'decompress',
   'proxy',
   'cookieJar',
+  'reuse',
 ])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** More in a row is a mistake. */
@@ -186,6 +192,7 @@ export function readCall(
 function readExtras(init: RequestInit): Uint8Array | null {
   const { redirect, maxRedirects, decompress, proxy, cookieJar, maxResponseBytes, maxExpansion } =
     init
+  const { reuse } = init
   if (
     redirect === undefined &&
     maxRedirects === undefined &&
@@ -193,7 +200,8 @@ function readExtras(init: RequestInit): Uint8Array | null {
     proxy === undefined &&
     cookieJar === undefined &&
     maxResponseBytes === undefined &&
-    maxExpansion === undefined
+    maxExpansion === undefined &&
+    reuse === undefined
   ) {
     return null
   }
@@ -230,6 +238,12 @@ function readExtras(init: RequestInit): Uint8Array | null {
       throw invalidArgument(
         `cookieJar is ${nameOf(cookieJar)}: give a CookieJar of pinfetch's or false (one of another make can be a client's)`,
       )
+  }
+  if (reuse !== undefined) {
+    if (typeof reuse !== 'boolean')
+      throw invalidArgument(`reuse is ${nameOf(reuse)}: give true or false`)
+    out.u8(Extra.reuse)
+    out.flag(reuse)
   }
   if (maxResponseBytes !== undefined) {
     out.u8(Extra.maxResponseBytes)
@@ -318,7 +332,8 @@ export function splitInput(
   if ('bodyUsed' in input && input.bodyUsed === true)
     throw invalidArgument('the body of the request has been read already')
   const { url, method, headers, body, json, query, duplex, timeout, signal, redirect } = input
-  const { maxRedirects, maxResponseBytes, maxExpansion, decompress, proxy, cookieJar } = input
+  const { maxRedirects, maxResponseBytes, maxExpansion, decompress, proxy, cookieJar, reuse } =
+    input
   const own = {
     method,
     headers,
@@ -335,6 +350,7 @@ export function splitInput(
     decompress,
     proxy,
     cookieJar,
+    reuse,
   }
   return [url, { ...own, ...init }]
 }

@@ -51,6 +51,7 @@ export const Extra = {
   cookies: 5,
   maxResponseBytes: 6,
   maxExpansion: 7,
+  reuse: 8,
 } as const
 
 /** What is asked of a cookie jar. */
@@ -480,12 +481,15 @@ export function writePins(
   client: number,
   authority: string,
   presented: boolean,
+  proxy: string | null,
 ): void {
   const start = out.open(Submission.pins)
   out.u32(id)
   out.u32(client)
   out.str(authority)
   out.flag(presented)
+  out.flag(proxy !== null)
+  if (proxy !== null) out.str(proxy)
   out.close(start)
 }
 
@@ -671,6 +675,40 @@ export interface ServerPinsRecord {
 /** Reads a SERVER_PINS from after its id. */
 export function readServerPins(record: Reader): ServerPinsRecord {
   return { remoteAddress: record.str(), verified: record.flag(), path: record.data() }
+}
+
+/** What a client's requests through one proxy, with its credentials, have come to. */
+export interface ProxyStats {
+  /** The proxy's URL, without credentials. */
+  readonly proxy: string
+  /** The user name among the credentials; null for none. */
+  readonly user: string | null
+  /** How often a request was sent on its way, or sent again. */
+  readonly requests: number
+  /** Bytes written to the proxy, handshakes included. */
+  readonly bytesSent: number
+  /** Bytes read from it. */
+  readonly bytesReceived: number
+  /** Requests that ended with a bad pin. */
+  readonly badPins: number
+  /** Requests that ended with any other error. */
+  readonly errors: number
+  /** Whether nothing may go through it any more: see `quarantine`. */
+  readonly quarantined: boolean
+}
+
+/** Reads the engine's answer to what each proxy has come to. */
+export function readProxyStats(record: Reader): ProxyStats[] {
+  return record.list(() => ({
+    proxy: record.str(),
+    user: record.flag() ? record.str() : null,
+    requests: record.i64(),
+    bytesSent: record.i64(),
+    bytesReceived: record.i64(),
+    badPins: record.i64(),
+    errors: record.i64(),
+    quarantined: record.flag(),
+  }))
 }
 
 /** What a COOKIES asks. */

@@ -25,7 +25,7 @@ use crate::error::RequestError;
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
 use crate::exchange::upload::{MessageBody, Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
-use crate::gate::{Gate, InFlight};
+use crate::gate::{Gate, InFlight, ProxyStats};
 use crate::target::{Target, parse_authority};
 use crate::{redirect, reload};
 
@@ -114,6 +114,8 @@ pub struct Request<'a> {
     pub max_response_bytes: Option<u64>,
     /// How many bytes a byte of an encoded body may become, where that is not as the client says.
     pub max_expansion: Option<u32>,
+    /// Whether the connection serves other requests too, where that is not as the client says.
+    pub reuse: Option<bool>,
     /// The proxy to go through.
     pub via: Via,
 }
@@ -133,6 +135,7 @@ impl<'a> Request<'a> {
             cookies: None,
             max_response_bytes: None,
             max_expansion: None,
+            reuse: None,
             via: Via::OfClient,
         }
     }
@@ -302,7 +305,12 @@ impl Client {
             if let Some(keeper) = request.take_cookie(gate) {
                 request.cookie = keeper.await?;
             }
-            let answered = Self::exchange(gate, &request, progress, attempt, hops > 0).await?;
+            let answered = Self::exchange(gate, &request, progress, attempt, hops > 0).await;
+            let answered = answered.inspect_err(|error| {
+                if let Some(proxy) = &request.key.proxy {
+                    gate.proxies.record(proxy).count_failure(error);
+                }
+            })?;
             if let Some(keeper) = request.give_cookies(gate, &answered.head) {
                 keeper.await;
             }
@@ -381,11 +389,17 @@ impl Client {
         &self,
         authority: &str,
         presented: bool,
+        via: &Via,
     ) -> Result<ServerPins, RequestError> {
         let _in_flight = self.gate.enter();
         let config = &self.gate.config;
         let (host, port) = parse_authority(authority)?;
-        let key = ConnectionKey::new(config, Scheme::Https, host, port);
+        let mut key = ConnectionKey::new(config, Scheme::Https, host, port);
+        match via {
+            Via::OfClient => {}
+            Via::Direct => key = key.through(None),
+            Via::Proxy(proxy) => key = key.through(Some(proxy.clone())),
+        }
         let policy = {
             let state = self.gate.lock();
             if state.closed {
@@ -409,6 +423,7 @@ impl Client {
             lookup: &config.lookup,
             key: &key,
             proxy_tls: proxy.as_ref().and_then(|proxy| proxy.tls.as_deref()),
+            proxy_record: proxy.as_ref().map(|proxy| &proxy.record),
             progress: &progress,
         };
         let looking = present(route, &tls);
@@ -424,6 +439,16 @@ impl Client {
             path: seen.path,
             presented: seen.chain,
         })
+    }
+
+    /// What the client's requests through each proxy have come to.
+    pub fn proxy_stats(&self) -> Vec<ProxyStats> {
+        self.gate.proxies.stats()
+    }
+
+    /// Lets requests go through `proxy` again after a bad pin; says whether none could.
+    pub fn release_proxy(&self, proxy: &Proxy) -> bool {
+        self.gate.proxies.release(proxy)
     }
 
     /// Where the client's cookies are.
@@ -520,6 +545,7 @@ pub(crate) struct Prepared {
     /// None for the client's own fields only.
     pub(crate) headers: Option<Vec<Field>>,
     pub(crate) body: Option<Arc<Payload>>,
+    pub(crate) reuse: bool,
     pub(crate) redirect: RedirectMode,
     pub(crate) max_redirects: u32,
     pub(crate) decompress: bool,
@@ -544,6 +570,7 @@ impl Prepared {
             cookies,
             max_response_bytes: _,
             max_expansion,
+            reuse,
             via,
         } = request;
         if matches!(method, Method::CONNECT | Method::TRACE) {
@@ -567,7 +594,8 @@ impl Prepared {
             Some(headers)
         };
         Ok(Self {
-            key: key_of(&target, &via),
+            key: key_of(&target, &via, reuse.unwrap_or(config.reuse)),
+            reuse: reuse.unwrap_or(config.reuse),
             via,
             target,
             method,
@@ -671,6 +699,9 @@ impl Prepared {
         if let Some(cookie) = &self.cookie {
             write_line(&mut message, b"cookie", cookie.as_bytes());
         }
+        if self.key.is_lone() {
+            write_line(&mut message, b"connection", b"close");
+        }
         self.write_framing(&mut message);
         message.extend_from_slice(b"\r\n");
         message
@@ -729,7 +760,12 @@ impl Prepared {
 }
 
 /// The connections that a request may use.
-pub(crate) fn key_of(target: &Target, via: &Via) -> Arc<ConnectionKey> {
+pub(crate) fn key_of(target: &Target, via: &Via, reuse: bool) -> Arc<ConnectionKey> {
+    let key = shared_key_of(target, via);
+    if reuse { key } else { key.alone() }
+}
+
+fn shared_key_of(target: &Target, via: &Via) -> Arc<ConnectionKey> {
     let key = &target.destination.key;
     let proxy = match via {
         Via::OfClient => return key.clone(),

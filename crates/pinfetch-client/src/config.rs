@@ -1,6 +1,7 @@
 //! What a client can be told, and which of it a connection depends on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pinfetch_pins::{Host, Policy};
@@ -14,6 +15,10 @@ use crate::exchange::fields::Field;
 ///
 /// [`Client::set_policy`]: crate::Client::set_policy
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with each other"
+)]
 pub struct Config {
     /// The pins in force at the start.
     pub policy: Policy,
@@ -47,6 +52,10 @@ pub struct Config {
     pub cookies: Cookies,
     /// Which proxies connections go through.
     pub proxy: ProxyChoice,
+    /// Whether nothing more goes through a proxy through which a bad pin was met.
+    pub quarantine: bool,
+    /// Whether connections serve more than one request.
+    pub reuse: bool,
     /// Where addresses come from.
     pub lookup: Lookup,
     /// Header fields for every request that does not set them itself.
@@ -72,6 +81,8 @@ impl Default for Config {
             max_redirects: 20,
             cookies: Cookies::default(),
             proxy: ProxyChoice::Direct,
+            quarantine: false,
+            reuse: true,
             lookup: Lookup::System,
             headers: Vec::new(),
         }
@@ -168,6 +179,8 @@ pub(crate) struct ConnectionKey {
     pub(crate) server_name: Option<Host>,
     /// The proxy that it goes through, credentials and all: another's connections are nobody else's.
     pub(crate) proxy: Option<Proxy>,
+    /// The number of the one request that the connection is for; 0 where requests share.
+    pub(crate) lone: u64,
 }
 
 impl ConnectionKey {
@@ -195,6 +208,9 @@ impl ConnectionKey {
             redirect: _,
             max_redirects: _,
             cookies: _,
+            quarantine: _,
+            // a request that shares nothing has a key of its own
+            reuse: _,
             headers: _,
         } = config;
         Arc::new(Self {
@@ -203,6 +219,7 @@ impl ConnectionKey {
             host,
             port,
             server_name: server_name.clone(),
+            lone: 0,
         })
     }
 
@@ -212,6 +229,20 @@ impl ConnectionKey {
             proxy,
             ..self.clone()
         })
+    }
+
+    /// The same origin by a connection of one request's own.
+    pub(crate) fn alone(&self) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            lone: NEXT.fetch_add(1, Ordering::Relaxed),
+            ..self.clone()
+        })
+    }
+
+    /// Whether the connection is one request's alone.
+    pub(crate) fn is_lone(&self) -> bool {
+        self.lone != 0
     }
 
     /// The proxy as an origin of its own, whose name its certificate must prove and whose pins its path must hold.
@@ -226,6 +257,7 @@ impl ConnectionKey {
             port: proxy.port(),
             server_name: None,
             proxy: None,
+            lone: 0,
         }
     }
 

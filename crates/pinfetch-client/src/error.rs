@@ -236,6 +236,10 @@ impl RequestError {
             },
             Self::Dns { .. } => Code::Dns,
             Self::Connect { .. } => Code::Connect,
+            Self::Proxy {
+                source: ProxyError::Quarantined,
+                ..
+            } => Code::ProxyQuarantined,
             Self::Proxy { .. } => Code::Proxy,
             Self::Closed { .. } => Code::ConnectionClosed,
             Self::Socket { .. } => Code::Socket,
@@ -350,6 +354,8 @@ codes! {
     Socket = 43, "ERR_SOCKET";
     /// A proxy refused or failed.
     Proxy = 44, "ERR_PROXY";
+    /// A bad pin was met through the proxy before.
+    ProxyQuarantined = 45, "ERR_PROXY_QUARANTINED";
     /// A time limit passed.
     Timeout = 50, "ERR_TIMEOUT";
     /// The caller's signal.

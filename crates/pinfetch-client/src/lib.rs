@@ -40,4 +40,5 @@ pub use error::{Code, RedirectProblem, RequestError};
 pub use exchange::fields::{Field, FieldError, Fields};
 pub use exchange::http1::Malformed;
 pub use exchange::upload::{RequestBody, Upload, UploadError};
+pub use gate::ProxyStats;
 pub use target::{parse_authority, without_userinfo};

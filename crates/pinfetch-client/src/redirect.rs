@@ -100,7 +100,7 @@ fn next(
         remove(&CREDENTIALS);
     }
     Prepared {
-        key: key_of(&target, &request.via),
+        key: key_of(&target, &request.via, request.reuse),
         via: request.via.clone(),
         target,
         method: if becomes_get {
@@ -115,6 +115,7 @@ fn next(
             request.body.clone()
         },
         redirect: request.redirect,
+        reuse: request.reuse,
         max_redirects: request.max_redirects,
         decompress: request.decompress,
         max_expansion: request.max_expansion,

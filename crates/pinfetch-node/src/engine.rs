@@ -168,11 +168,14 @@ impl Core {
         self.next_client.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Has `ask` look at a client, if it is known.
+    pub(crate) fn with_client<T>(&self, client: u32, ask: impl FnOnce(&Client) -> T) -> Option<T> {
+        lock(&self.clients).get(&client).map(ask)
+    }
+
     /// The cookies of a client, if it is known.
     pub(crate) fn cookies_of(&self, client: u32) -> Option<Cookies> {
-        lock(&self.clients)
-            .get(&client)
-            .map(|client| client.cookies().clone())
+        self.with_client(client, |client| client.cookies().clone())
     }
 
     pub(crate) fn add_client(&self, handle: u32, client: Client) {
@@ -513,10 +516,17 @@ impl Core {
         let handle = record.u32()?;
         let authority: String = record.str()?.into();
         let presented = record.flag()?;
+        let via = match record.opt(Reader::str)?.map_or(Ok(Via::OfClient), via) {
+            Ok(via) => via,
+            Err(problem) => {
+                self.fail(id, &RequestError::Argument(problem.into()));
+                return Ok(());
+            }
+        };
         self.start(
             id,
             handle,
-            move |client| async move { client.server_pins(&authority, presented).await },
+            move |client| async move { client.server_pins(&authority, presented, &via).await },
             |core, id, seen| {
                 core.completions
                     .push(|out| write_server_pins(out, id, &seen));
@@ -607,6 +617,7 @@ pub(crate) fn read_request<'r>(
         cookies: None,
         max_response_bytes: None,
         max_expansion: None,
+        reuse: None,
         via: Via::OfClient,
     };
     while !record.is_empty() {
@@ -618,6 +629,7 @@ pub(crate) fn read_request<'r>(
                 let limit = u64::try_from(record.i64()?).map_err(|_| Malformed)?;
                 request.max_response_bytes = Some(limit);
             }
+            extra::REUSE => request.reuse = Some(record.flag()?),
             extra::MAX_EXPANSION => request.max_expansion = Some(record.u32()?),
             extra::COOKIES => {
                 let jar = record.opt(Reader::u32)?;
@@ -626,8 +638,8 @@ pub(crate) fn read_request<'r>(
                     Some(handle) => Cookies::Jar(core.jars.get(handle).ok_or(Malformed)?),
                 });
             }
-            extra::PROXY => match proxy(record.str()?) {
-                Ok(proxy) => request.via = proxy.map_or(Via::Direct, Via::Proxy),
+            extra::PROXY => match via(record.str()?) {
+                Ok(via) => request.via = via,
                 Err(problem) => return Ok(Err(RequestError::Argument(problem.into()))),
             },
             _ => return Err(Malformed),
@@ -644,6 +656,11 @@ pub(crate) fn proxy(url: &str) -> Result<Option<Proxy>, String> {
     url.parse()
         .map(Some)
         .map_err(|error| format!("proxy: {error}"))
+}
+
+/// The way that a request is to go.
+fn via(proxy_url: &str) -> Result<Via, String> {
+    Ok(proxy(proxy_url)?.map_or(Via::Direct, Via::Proxy))
 }
 
 /// As requests and configurations say it.

@@ -109,23 +109,7 @@ fn read_config(
     let max_expansion = record.u32()?;
     let redirect = redirect_mode(record)?;
     let max_redirects = record.u32()?;
-    let invalid = |problem: String| failed(Code::PolicyInvalidOption, problem);
-    let proxy = match record.u8()? {
-        0 => match proxy(record.str()?).map_err(invalid)? {
-            Some(proxy) => ProxyChoice::Always(proxy),
-            None => ProxyChoice::Direct,
-        },
-        1 => {
-            let variables = record.list(|record| Ok((record.str()?, record.str()?)))?;
-            let get = |name: &str| {
-                let found = variables.iter().find(|(given, _)| *given == name);
-                found.map(|(_, value)| (*value).to_owned())
-            };
-            let proxies = from_environment(get);
-            ProxyChoice::Environment(proxies.map_err(|error| invalid(format!("proxy: {error}")))?)
-        }
-        _ => return Err(Malformed.into()),
-    };
+    let proxy = proxy_choice(record)?;
     let cookies = match record.u8()? {
         0 => Cookies::None,
         1 => Cookies::default(),
@@ -133,6 +117,8 @@ fn read_config(
         3 => core.keeper(handle),
         _ => return Err(Malformed.into()),
     };
+    let quarantine = record.flag()?;
+    let reuse = record.flag()?;
     let trust = if insecure {
         if ca.is_some() || !extra.is_empty() || system {
             return Err(failed(
@@ -160,9 +146,31 @@ fn read_config(
         redirect,
         max_redirects,
         cookies,
+        quarantine,
+        reuse,
         proxy,
         lookup,
         headers,
+    })
+}
+
+fn proxy_choice(record: &mut Reader<'_>) -> Result<ProxyChoice, RequestError> {
+    let invalid = |problem: String| failed(Code::PolicyInvalidOption, problem);
+    Ok(match record.u8()? {
+        0 => match proxy(record.str()?).map_err(invalid)? {
+            Some(proxy) => ProxyChoice::Always(proxy),
+            None => ProxyChoice::Direct,
+        },
+        1 => {
+            let variables = record.list(|record| Ok((record.str()?, record.str()?)))?;
+            let get = |name: &str| {
+                let found = variables.iter().find(|(given, _)| *given == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            let proxies = from_environment(get);
+            ProxyChoice::Environment(proxies.map_err(|error| invalid(format!("proxy: {error}")))?)
+        }
+        _ => return Err(Malformed.into()),
     })
 }
 
@@ -200,6 +208,35 @@ fn read_answers(
 fn header(name: &str, value: &[u8]) -> Result<Field, RequestError> {
     Field::new(name.as_bytes(), value)
         .map_err(|error| failed(Code::PolicyInvalidOption, format!("headers: {error}")))
+}
+
+/// What a client's requests through each proxy have come to.
+pub(crate) fn proxy_stats(core: &Core, client: u32) -> Vec<u8> {
+    let stats = core.with_client(client, Client::proxy_stats);
+    let mut out = Vec::new();
+    let stats = stats.unwrap_or_default(); // of a client that is gone: nobody has used a proxy
+    out.size(stats.len());
+    for entry in stats {
+        out.str(&entry.proxy.to_string());
+        out.opt(entry.proxy.user_name(), |out, name| out.str(&name));
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        out.i64(count(entry.requests));
+        out.i64(count(entry.sent));
+        out.i64(count(entry.received));
+        out.i64(count(entry.bad_pins));
+        out.i64(count(entry.errors));
+        out.u8(entry.is_quarantined.into());
+    }
+    out
+}
+
+/// Lets requests of a client go through a proxy again; a Reply with a flag: whether none could.
+pub(crate) fn release_proxy(core: &Core, client: u32, url: &str) -> Vec<u8> {
+    let proxy = proxy(url).map_err(|problem| RequestError::Argument(problem.into()));
+    reply(proxy.map(|proxy| {
+        let release = |client: &Client| proxy.is_some_and(|proxy| client.release_proxy(&proxy));
+        vec![core.with_client(client, release).unwrap_or(false).into()]
+    }))
 }
 
 pub(crate) fn verify_chain(request: &[u8]) -> Vec<u8> {

@@ -84,6 +84,18 @@ impl Engine {
         environment::create_client(&self.core, config).into()
     }
 
+    /// What the requests of `client` through each proxy have come to, as a record.
+    #[napi(catch_unwind)]
+    pub fn proxy_stats(&self, client: u32) -> Buffer {
+        environment::proxy_stats(&self.core, client).into()
+    }
+
+    /// Lets requests of `client` go through the proxy at `url` again; a Reply record.
+    #[napi(catch_unwind)]
+    pub fn release_proxy(&self, client: u32, url: String) -> Buffer {
+        environment::release_proxy(&self.core, client, &url).into()
+    }
+
     /// Asks something of a cookie jar; request and Reply are records.
     #[napi(catch_unwind)]
     pub fn cookie_jar(&self, request: &[u8]) -> Buffer {

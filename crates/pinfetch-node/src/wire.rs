@@ -53,6 +53,7 @@ pub(crate) mod extra {
     pub(crate) const COOKIES: u8 = 5;
     pub(crate) const MAX_RESPONSE_BYTES: u8 = 6;
     pub(crate) const MAX_EXPANSION: u8 = 7;
+    pub(crate) const REUSE: u8 = 8;
 }
 
 /// What is asked of a cookie jar.

@@ -28,10 +28,11 @@ use crate::config::ConnectionKey;
 use crate::connect::dns::Lookup;
 use crate::connect::proxy::{ProxyError, TunnelTarget};
 use crate::connect::revocable::Transport;
-use crate::connect::socket::Socket;
+use crate::connect::socket::{Socket, Tcp};
 use crate::connect::tls::OriginTls;
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
+use crate::gate::ProxyRecord;
 
 /// How long one address is tried alone before the next joins (RFC 8305 §5: 250 ms).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -218,6 +219,8 @@ pub(crate) struct Route<'a> {
     pub(crate) key: &'a ConnectionKey,
     /// TLS to an `https:` proxy.
     pub(crate) proxy_tls: Option<&'a OriginTls>,
+    /// Who counts what goes through the proxy.
+    pub(crate) proxy_record: Option<&'a Arc<ProxyRecord>>,
     pub(crate) progress: &'a Progress,
 }
 
@@ -302,12 +305,13 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
         lookup,
         key,
         proxy_tls,
+        proxy_record,
         progress,
     } = route;
     let Some(proxy) = &key.proxy else {
         let (stream, remote) = dial(lookup, &key.host, key.port, progress).await?;
         return Ok(Way {
-            socket: Socket::Tcp(stream),
+            socket: Socket::Tcp(Tcp::new(stream, None)),
             remote,
             proxy_path: None,
         });
@@ -331,6 +335,7 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
         RequestError::Connect { source, .. } => failed(ProxyError::Io(source)),
         other => other,
     })?;
+    let stream = Tcp::new(stream, proxy_record.cloned());
     let (socket, proxy_path) = match proxy_tls {
         None => (Socket::Tcp(stream), None),
         Some(tls) => {

@@ -12,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::lease::Http2;
-use super::{Gate, Protocol, Waiter};
+use super::{Gate, Protocol, ProxyRecord, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
 use crate::connect::tls::{OriginTls, Verdict};
@@ -40,6 +40,7 @@ pub(super) struct Attempt {
     pub(super) key: Arc<ConnectionKey>,
     pub(super) tls: Option<Arc<OriginTls>>,
     pub(super) proxy_tls: Option<Arc<OriginTls>>,
+    pub(super) proxy_record: Option<Arc<ProxyRecord>>,
     pub(super) restarts: u32,
     /// Nothing is owed before it runs: a runtime that is shutting down drops it at once, under the lock of its maker.
     pub(super) settled: bool,
@@ -63,6 +64,7 @@ impl Attempt {
             lookup: &self.gate.config.lookup,
             key: &self.key,
             proxy_tls: self.proxy_tls.as_deref(),
+            proxy_record: self.proxy_record.as_ref(),
             progress: &progress,
         };
         let connecting = connect(route, self.tls.as_deref());
@@ -227,7 +229,11 @@ impl Attempt {
             Ready::Http2(sender) => {
                 origin.protocol = Some(Protocol::Http2);
                 live.idle_since.store(self.gate.now(), Ordering::Relaxed);
-                let connection = Http2 { sender, live };
+                let connection = Http2 {
+                    sender,
+                    live,
+                    is_lone: self.key.is_lone(),
+                };
                 origin.http2 = Some(connection.clone());
                 let mut unclaimed = Vec::new();
                 for waiter in std::mem::take(&mut origin.waiters) {
@@ -267,6 +273,11 @@ impl Attempt {
                     .begin_attempt(&self.key, origin, self.restarts + 1);
                 return;
             }
+            if let (true, RequestError::BadPin { .. }, Some(proxy)) =
+                (self.gate.config.quarantine, error, &self.proxy_record)
+            {
+                proxy.quarantine();
+            }
             let answered = if origin.live.is_empty() && origin.attempts == 0 {
                 origin.waiters.drain(..).collect()
             } else {
@@ -274,6 +285,9 @@ impl Attempt {
                 origin.waiters.pop_front().into_iter().collect()
             };
             self.gate.open_more(&self.key, origin);
+            if self.key.is_lone() && !origin.is_in_use() {
+                state.origins.remove(&self.key);
+            }
             answered
         };
         let error = self.explain(error);

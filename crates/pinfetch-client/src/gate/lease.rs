@@ -15,6 +15,8 @@ use crate::exchange::upload::MessageBody;
 #[derive(Clone)]
 pub(crate) struct Http2 {
     pub(super) sender: http2::SendRequest<MessageBody>,
+    /// Whether it is one request's alone.
+    pub(super) is_lone: bool,
     pub(crate) live: Arc<Live>,
 }
 
@@ -73,6 +75,10 @@ impl Http1Lease {
     /// The exchange is over and the connection fit for another: it goes to the next request.
     pub(crate) fn give_back(mut self) {
         if let Some(mut connection) = self.connection.take() {
+            if self.key.is_lone() {
+                drop(connection);
+                return self.gate.lost(&self.key);
+            }
             connection.is_used = true;
             self.gate.free(&self.key, connection);
         }
@@ -121,5 +127,8 @@ impl Drop for Http2Lease {
         let live = &self.connection.live;
         live.idle_since.store(self.gate.now(), Ordering::Relaxed);
         live.active.fetch_sub(1, Ordering::Relaxed);
+        if self.connection.is_lone {
+            live.end();
+        }
     }
 }

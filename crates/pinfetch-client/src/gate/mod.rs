@@ -8,6 +8,7 @@
 
 mod attempt;
 mod lease;
+mod proxies;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -21,6 +22,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 pub(crate) use self::lease::{Http1Lease, Http2Lease, Lease};
+pub use self::proxies::ProxyStats;
+pub(crate) use self::proxies::{Proxies, Record as ProxyRecord};
 
 use self::attempt::Attempt;
 use self::lease::Http2;
@@ -46,6 +49,7 @@ pub(crate) struct Gate {
     /// The same for HTTP/2.
     pub(crate) http2_fields: HeaderMap,
     pub(crate) destinations: Destinations,
+    pub(crate) proxies: Proxies,
     verification: Verification,
     state: Mutex<State>,
     born: Instant,
@@ -88,6 +92,7 @@ pub(crate) struct ProxySide {
     pub(crate) requirement: Requirement,
     /// None for one without TLS.
     pub(crate) tls: Option<Arc<OriginTls>>,
+    pub(crate) record: Arc<ProxyRecord>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -129,6 +134,7 @@ impl Gate {
             http2_fields: to_map(&fields),
             fields,
             destinations: Destinations::default(),
+            proxies: Proxies::default(),
             verification,
             state: Mutex::new(State {
                 policy,
@@ -180,6 +186,9 @@ impl Gate {
                 return Err(RequestError::ClientClosed);
             }
             let origin = self.origin(&mut state, key)?;
+            if let Some(proxy) = &origin.proxy {
+                proxy.record.enter()?;
+            }
             if let Some(lease) = self.ready_lease(key, origin) {
                 return Ok(lease);
             }
@@ -278,6 +287,7 @@ impl Gate {
         let Some(proxy) = &key.proxy else {
             return Ok(None);
         };
+        let record = self.proxies.record(proxy);
         let key = ConnectionKey::of_proxy(proxy);
         let requirement = Requirement::of(policy, &key);
         if requirement.is_pinned() && !proxy.is_tls() {
@@ -297,7 +307,11 @@ impl Gate {
                 Some(tls.map_err(|error| RequestError::Internal(error.to_string().into()))?)
             }
         };
-        Ok(Some(ProxySide { requirement, tls }))
+        Ok(Some(ProxySide {
+            requirement,
+            tls,
+            record,
+        }))
     }
 
     fn ready_lease(
@@ -372,6 +386,7 @@ impl Gate {
             key: key.clone(),
             tls: origin.tls.clone(),
             proxy_tls: origin.proxy.as_ref().and_then(|proxy| proxy.tls.clone()),
+            proxy_record: origin.proxy.as_ref().map(|proxy| proxy.record.clone()),
             restarts,
             settled: true,
         };
@@ -397,6 +412,9 @@ impl Gate {
         if let Some(origin) = state.origins.get_mut(key) {
             origin.forget_closed();
             self.open_more(key, origin);
+            if key.is_lone() && !origin.is_in_use() {
+                state.origins.remove(key);
+            }
         }
     }
 
@@ -415,6 +433,11 @@ impl Gate {
                 },
                 Ok(()) | Err(_) => return,
             }
+        }
+        if key.is_lone() {
+            drop(connection); // nobody else may have it
+            origin.forget_closed();
+            return;
         }
         connection
             .live

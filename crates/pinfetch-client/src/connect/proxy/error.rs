@@ -91,6 +91,11 @@ pub enum ProxyError {
         /// The response's fields, such as `proxy-authenticate`, less those with the credentials in them.
         fields: Arc<HeaderMap>,
     },
+    /// A bad pin was met through the proxy before, and the client has it that nothing goes through such a proxy.
+    #[error(
+        "nothing goes through the proxy since a bad pin was met through it, until it is released"
+    )]
+    Quarantined,
     /// A SOCKS proxy doesn't let this client in, whatever the server (RFC 1928 §3, RFC 1929 §2).
     #[error("{}", refused_credentials(*.given, *.status))]
     Authentication {
@@ -134,6 +139,7 @@ impl ProxyError {
             | Self::Malformed { .. }
             | Self::Closed
             | Self::Io(_)
+            | Self::Quarantined
             | Self::Field(_) => false,
         }
     }

@@ -85,6 +85,12 @@ impl Proxy {
         self.0.credentials.is_some()
     }
 
+    /// The user name, as UTF-8 where it is; for whoever gave it, never for logs.
+    pub fn user_name(&self) -> Option<String> {
+        let credentials = self.0.credentials.as_ref()?;
+        Some(String::from_utf8_lossy(&credentials.user_name).into_owned())
+    }
+
     /// Where it is.
     pub fn host(&self) -> &Host {
         &self.0.host
