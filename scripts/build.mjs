@@ -3,10 +3,24 @@
 // Two bundles would be two engines and two BadPinErrors in one process, so the ES module and the command line are
 // given the CommonJS one.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+
+// packages in CommonJS require Node's own modules: __test__/cli/command.ts has the same
+const CLI_BANNER =
+  "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)"
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 
@@ -43,11 +57,13 @@ writeFileSync(
 )
 
 if (!existsSync('src/cli/main.ts')) throw new Error('src/cli/main.ts, the command line, is missing')
-await build({
+const { metafile } = await build({
   ...shared,
   entryPoints: ['src/cli/main.ts'],
   outfile: 'dist/cli.js', // begins as its source does, with the line that names node
   format: 'esm',
+  banner: { js: CLI_BANNER },
+  metafile: true,
   plugins: [
     {
       name: 'the one implementation',
@@ -60,6 +76,7 @@ await build({
     },
   ],
 })
+appendFileSync('dist/cli.js', noticesOf(Object.keys(metafile.inputs)))
 chmodSync('dist/cli.js', 0o755)
 
 const declarations = spawnSync('tsc', ['-p', 'tsconfig.build.json'], {
@@ -72,3 +89,18 @@ cpSync('dist/esm', 'dist/cjs', {
   recursive: true,
   filter: (from) => !/\.(js|json)$/.test(from),
 })
+
+/** The licences of the packages that `files` are from, as a comment: what is bundled is distributed. */
+function noticesOf(files) {
+  const folders = new Set(
+    files.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []),
+  )
+  const notices = [...folders].sort().map((folder) => {
+    const licence = readdirSync(folder).find((name) => /^licen[cs]e/i.test(name))
+    if (licence === undefined) throw new Error(`${folder} is bundled and has no licence text`)
+    const { name, version } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'))
+    const text = readFileSync(`${folder}/${licence}`, 'utf8').replace(/\*\//g, '* /')
+    return `${name} ${version}\n\n${text.trim()}\n`
+  })
+  return notices.length === 0 ? '' : `\n/*!\nBundled:\n\n${notices.join('\n---\n\n')}*/\n`
+}

@@ -28,30 +28,43 @@ export class Command {
       this.#folder = mkdtempSync(join(root, 'dist', 'cli-'))
       await build({
         entryPoints: [join(root, 'src/cli/main.ts')],
-        outfile: join(this.#folder, 'cli.mjs'),
+        outfile: this.script,
         bundle: true,
         platform: 'node',
         format: 'esm',
         target: 'node20',
+        banner: {
+          js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
+        },
         logLevel: 'error',
       })
     })
     afterAll(() => rmSync(this.#folder, { recursive: true, force: true }))
   }
 
+  /** The file that Node runs. */
+  get script(): string {
+    return this.path('cli.mjs')
+  }
+
+  /** Where a file of this name is. */
+  path(name: string): string {
+    return join(this.#folder, name)
+  }
+
   /** Writes a file for the command to read; returns its path. */
   file(name: string, content: string | Uint8Array): string {
-    const path = join(this.#folder, name)
+    const path = this.path(name)
     writeFileSync(path, content)
     return path
   }
 
   start(...args: string[]): ChildProcessWithoutNullStreams {
-    return spawn(process.execPath, [join(this.#folder, 'cli.mjs'), ...args])
+    return spawn(process.execPath, [this.script, ...args])
   }
 
   /** Runs it to its end. */
-  async run(args: readonly string[], stdin = ''): Promise<Ended> {
+  async run(args: readonly string[], stdin: string | Uint8Array = ''): Promise<Ended> {
     const child = this.start(...args)
     const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
     child.stdin.on('error', () => {}) // a command that reads nothing may be gone before it is written

@@ -16,7 +16,7 @@ test('--help tells every command, and every option of a command that the manual 
   const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
   const help = await command.run(['--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
-  for (const name of ['pins', 'verify']) {
+  for (const name of ['pins', 'fetch', 'verify']) {
     expect(help.stdout).toContain(`\n  ${name} `)
     const told = await command.run([name, '--help'])
     expect(told).toMatchObject({ code: 0, stderr: '' })
@@ -37,7 +37,13 @@ test('the exit code is told by the code of the error', () => {
     ['ERR_CONNECTION_CLOSED', 3],
     ['ERR_SOCKET', 3],
     ['ERR_TIMEOUT', 3],
+    ['ERR_PROXY', 3],
+    ['ERR_HTTP_PROTOCOL', 3],
+    ['ERR_HTTP2', 3],
+    ['ERR_FILE', 6],
     ['ERR_INVALID_URL', 2],
+    ['ERR_POLICY_UNPINNED', 2],
+    ['ERR_POLICY_PLAINTEXT', 2],
     ['ERR_INTERNAL', 1],
   ] as const) {
     expect(exitCodeOf(Object.assign(new Error('reason'), { code })), code).toBe(exit)

@@ -41,7 +41,7 @@ export class FileError extends Error {
     // Node's own is `ENOENT: no such file or directory, open 'name'`
     const reason = messageOf(cause)
       .replace(/^E[A-Z0-9]+: /, '')
-      .replace(/, (?:open|read)(?: '.*')?$/, '')
+      .replace(/, (?:open|read|write|mkdir)(?: '.*')?$/, '')
     const message = reason.startsWith(`${name}: `) ? reason : `${name}: ${reason}`
     return new FileError(message, codeOf(cause) ?? 'ERR_INTERNAL', { cause })
   }
@@ -54,17 +54,23 @@ export function exitCodeOf(error: unknown): number {
   const code = codeOf(error) ?? ''
   if (code === 'ERR_BAD_PIN') return EXIT.badPin
   if (code.startsWith('ERR_CERT_') || code.startsWith('ERR_TLS_')) return EXIT.tls
+  if (code.startsWith('ERR_HTTP')) return EXIT.network
   switch (code) {
     case 'ERR_DNS':
     case 'ERR_CONNECT':
     case 'ERR_CONNECTION_CLOSED':
     case 'ERR_SOCKET':
+    case 'ERR_PROXY':
     case 'ERR_TIMEOUT':
       return EXIT.network
     case 'ERR_INVALID_URL':
     case 'ERR_POLICY_INVALID_HOST':
     case 'ERR_POLICY_INVALID_OPTION':
+    case 'ERR_POLICY_PLAINTEXT':
+    case 'ERR_POLICY_UNPINNED':
       return EXIT.usage
+    case 'ERR_FILE':
+      return EXIT.file
     default:
       return EXIT.other
   }

@@ -4,13 +4,16 @@
 import { parseArgs } from 'node:util'
 import { versions } from '../index.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
-import { complain, print, watchStdout } from './output.js'
+import { fetch } from './fetch.js'
+import { watchInterrupts } from './interrupt.js'
+import { complain, print, watchOutput } from './output.js'
 import { pins } from './pins.js'
 import { verify } from './verify.js'
 
 const HELP = `Usage: pinfetch COMMAND [options]
 
   pins     print the pins of servers and files
+  fetch    request URLs, one or millions, and keep what comes
   verify   judge certificate chains
 
   --help, --version
@@ -20,16 +23,19 @@ const HELP = `Usage: pinfetch COMMAND [options]
 
 const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new Map([
   ['pins', pins],
+  ['fetch', fetch],
   ['verify', verify],
 ])
 
 async function run(args: string[]): Promise<number> {
   const [name, ...rest] = args
-  if (name === undefined) throw new UsageError('give a command: pins or verify')
+  if (name === undefined) throw new UsageError('give a command: pins, fetch or verify')
   if (!name.startsWith('-')) {
     const command = COMMANDS.get(name)
     if (command === undefined)
-      throw new UsageError(`unknown command ${JSON.stringify(name)}: there are pins and verify`)
+      throw new UsageError(
+        `unknown command ${JSON.stringify(name)}: there are pins, fetch and verify`,
+      )
     return command(rest)
   }
   const { values } = parseArgs({
@@ -57,8 +63,8 @@ function fail(error: unknown, args: readonly string[]): number {
   return EXIT.usage
 }
 
-watchStdout()
-process.once('SIGINT', () => process.exit(EXIT.interrupted))
+watchOutput()
+watchInterrupts()
 const args = process.argv.slice(2)
 run(args).then(
   (code) => {

@@ -3,9 +3,16 @@
 import { once } from 'node:events'
 import { codeOf, EXIT, messageOf, UsageError } from './exit.js'
 
+/** Resolves when stdout takes more; one for all who wait. */
+let drained: Promise<void> | null = null
+
 /** Writes to stdout; resolves when it takes more. */
-export async function print(text: string): Promise<void> {
-  if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+export async function print(content: string | Uint8Array): Promise<void> {
+  if (process.stdout.write(content)) return
+  drained ??= once(process.stdout, 'drain').then(() => {
+    drained = null
+  })
+  await drained
 }
 
 /** Tells of something that is no result on stderr. */
@@ -20,8 +27,12 @@ export function complain(error: unknown, place?: string): void {
   remark(start + messageOf(error) + (code === undefined ? '' : ` (${code})`))
 }
 
-/** Ends the process when stdout cannot be written: without a word when its reader has gone, as `head` does. */
-export function watchStdout(): void {
+/**
+ * Ends the process when stdout cannot be written: without a word when its reader has gone, as `head` does. A stderr that
+ * nobody reads changes nothing.
+ */
+export function watchOutput(): void {
+  process.stderr.on('error', () => {})
   process.stdout.on('error', (error) => {
     if (codeOf(error) === 'EPIPE') process.exit(EXIT.closedPipe)
     complain(error, 'stdout')

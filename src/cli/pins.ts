@@ -1,7 +1,6 @@
 // `pinfetch pins`: which keys servers show, and which files hold.
 
 import { lookup } from 'node:dns/promises'
-import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import {
   Client,
@@ -10,6 +9,7 @@ import {
   describeInputs,
   type ServerPins,
 } from '../index.js'
+import { prove, readNamed, readSeconds, trusting } from './arguments.js'
 import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
 import { columns, complain, print, printable, remark } from './output.js'
 
@@ -120,18 +120,7 @@ async function clientOptions(values: {
     timeout: timeout === undefined ? undefined : readSeconds(timeout),
   }
   await prove(options)
-  if (file === undefined) return options
-  const trusting: ClientOptions = { ...options, ca: await readNamed(file) }
-  try {
-    await prove(trusting)
-  } catch (cause) {
-    throw FileError.of(file, cause)
-  }
-  return trusting
-}
-
-async function prove(options: ClientOptions): Promise<void> {
-  await new Client(options).close()
+  return trusting(options, file)
 }
 
 /** Results in the order of `items`, of which some are worked on at a time. `task` never rejects. */
@@ -218,14 +207,6 @@ function keysOf(file: Buffer, name: string): DescribedInput[] {
   }
 }
 
-async function readNamed(name: string): Promise<Buffer> {
-  try {
-    return await readFile(name)
-  } catch (cause) {
-    throw FileError.of(name, cause)
-  }
-}
-
 function row(
   settings: Settings,
   pin: string,
@@ -269,12 +250,6 @@ function readConnect(text: string): Authority {
   if (!/:\d+$/.test(text) || text.endsWith(']'))
     throw new UsageError(`${JSON.stringify(text)} has no port: give ${example}`)
   return readAuthority(text, example)
-}
-
-function readSeconds(text: string): number {
-  if (!/^\d+(?:\.\d+)?$/.test(text))
-    throw new UsageError(`--timeout is ${JSON.stringify(text)}: give a number of seconds`)
-  return Math.ceil(Number(text) * 1000)
 }
 
 function format({ host, port }: Authority): string {

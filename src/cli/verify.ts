@@ -3,7 +3,8 @@
 import { createReadStream } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type VerifyChainRequest, verifyChain } from '../index.js'
-import { codeOf, EXIT, FileError, messageOf, UsageError } from './exit.js'
+import { codeOf, EXIT, messageOf, UsageError } from './exit.js'
+import { linesOf } from './lines.js'
 import { print } from './output.js'
 
 export const VERIFY_HELP = `Usage: pinfetch verify --jsonl [FILE]
@@ -18,8 +19,6 @@ or stdin, and answers each with a line of JSON on stdout:
   --jsonl               requests and answers are lines of JSON
   --help                show this
 `
-
-const LINE_FEED = 0x0a
 
 /** The properties whose values are lists of base64. */
 const ENCODED: ReadonlySet<string> = new Set(['chain', 'trustAnchors'])
@@ -45,38 +44,13 @@ export async function verify(args: string[]): Promise<number> {
   const [file, ...more] = positionals
   if (more.length > 0) throw new UsageError('give one FILE, or none for stdin')
 
-  for await (const lines of linesOf(file)) {
+  const stream = file === undefined ? process.stdin : createReadStream(file)
+  for await (const lines of linesOf(stream, file ?? 'stdin')) {
     let answers = ''
     for (const line of lines) answers += answer(line)
     if (answers !== '') await print(answers)
   }
   return EXIT.ok
-}
-
-/**
- * The lines of a file or of stdin, as many at a time as have come; no more is read until they are answered.
- *
- * Split by hand: Node's readline also splits at U+2028 and U+2029, which JSON strings may hold.
- */
-async function* linesOf(file: string | undefined): AsyncGenerator<Buffer[]> {
-  const stream: AsyncIterable<Buffer> = file === undefined ? process.stdin : createReadStream(file)
-  let begun: Buffer[] = []
-  try {
-    for await (const chunk of stream) {
-      const lines: Buffer[] = []
-      let start = 0
-      for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
-        lines.push(Buffer.concat([...begun, chunk.subarray(start, end)]))
-        begun = []
-        start = end + 1
-      }
-      if (start < chunk.length) begun.push(chunk.subarray(start))
-      if (lines.length > 0) yield lines
-    }
-  } catch (cause) {
-    throw FileError.of(file ?? 'stdin', cause)
-  }
-  if (begun.length > 0) yield [Buffer.concat(begun)]
 }
 
 /** The answer to one line, its end included; nothing to a blank one. */

@@ -1,0 +1,41 @@
+// What several commands read from the command line alike.
+
+import { readFile } from 'node:fs/promises'
+import { Client, type ClientOptions } from '../index.js'
+import { FileError, UsageError } from './exit.js'
+
+/** What the file `name` holds. */
+export async function readNamed(name: string): Promise<Buffer> {
+  try {
+    return await readFile(name)
+  } catch (cause) {
+    throw FileError.of(name, cause)
+  }
+}
+
+/** The milliseconds of `--timeout SECONDS`. */
+export function readSeconds(text: string): number {
+  if (!/^\d+(?:\.\d+)?$/.test(text))
+    throw new UsageError(`--timeout is ${JSON.stringify(text)}: give a number of seconds`)
+  return Math.ceil(Number(text) * 1000)
+}
+
+/** Throws what a client with `options` would throw. */
+export async function prove(options: ClientOptions): Promise<void> {
+  await new Client(options).close()
+}
+
+/** `options` that trust the certificates in `file`; those that nothing is wrong with are as they were without one. */
+export async function trusting(
+  options: ClientOptions,
+  file: string | undefined,
+): Promise<ClientOptions> {
+  if (file === undefined) return options
+  const more: ClientOptions = { ...options, ca: await readNamed(file) }
+  try {
+    await prove(more)
+  } catch (cause) {
+    throw FileError.of(file, cause)
+  }
+  return more
+}
