@@ -53,7 +53,7 @@ test('every code has its class', () => {
     if (code.startsWith('ERR_CERT_')) return 'CertificateError'
     if (code.startsWith('ERR_TLS_')) return 'TlsError'
     if (code === 'ERR_DNS') return 'DnsError'
-    if (code === 'ERR_PROXY') return 'ProxyError'
+    if (code.startsWith('ERR_PROXY')) return 'ProxyError'
     if (['ERR_CONNECT', 'ERR_CONNECTION_CLOSED', 'ERR_SOCKET'].includes(code)) return 'ConnectError'
     if (code === 'ERR_TIMEOUT') return 'TimeoutError'
     if (code === 'ABORT_ERR') return 'AbortError'

@@ -61,6 +61,7 @@ export function exitCodeOf(error: unknown): number {
     case 'ERR_CONNECTION_CLOSED':
     case 'ERR_SOCKET':
     case 'ERR_PROXY':
+    case 'ERR_PROXY_QUARANTINED':
     case 'ERR_TIMEOUT':
       return EXIT.network
     case 'ERR_INVALID_URL':
