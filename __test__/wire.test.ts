@@ -21,7 +21,9 @@ import {
   responseConnection,
   responseHeaders,
   responseReason,
+  responseReused,
   responseStatus,
+  responseTimes,
   responseUrl,
   responseVersion,
   TIMEOUT_OF_CLIENT,
@@ -163,6 +165,8 @@ describe('completions', () => {
         expect(responseStatus(chunk, at)).toBe(vector.status)
         expect(responseVersion(chunk, at)).toBe(vector.version)
         expect(responseConnection(chunk, at)).toBe(vector.connection)
+        expect(responseTimes(chunk, at)).toEqual(vector.times)
+        expect(responseReused(chunk, at)).toBe(vector.reused)
         expect(responseUrl(chunk, at)).toBe(vector.url)
         expect(responseReason(chunk, at)).toBe(vector.reason)
         expect(readHeaders(chunk, responseHeaders(chunk, at))).toEqual(vector.headers.flat())
@@ -182,8 +186,11 @@ describe('completions', () => {
       case 'CONNECTION': {
         expect(chunk[at]).toBe(Completion.connection)
         const { path, ...facts } = readConnection(record)
-        const { protocol, cipherSuite, resumed, alpn, remoteAddress, matchedPin } = vector
-        expect(facts).toEqual({ protocol, cipherSuite, resumed, alpn, remoteAddress, matchedPin })
+        const { protocol, cipherSuite, resumed, alpn, remoteAddress, times, matchedPin } = vector
+        expect(facts).toEqual({
+          ...{ protocol, cipherSuite, resumed, alpn },
+          ...{ remoteAddress, times, matchedPin },
+        })
         expect(readPathPins(path)).toEqual(vector.pathPins)
         break
       }

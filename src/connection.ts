@@ -32,6 +32,11 @@ export class Connection {
     return this.#read().remoteAddress
   }
 
+  /** Microseconds: for the name, the connection, the handshake. */
+  get times(): readonly [dns: number, connect: number, tls: number] {
+    return this.#read().times
+  }
+
   get tls(): TlsFacts {
     if (this.#tls === null) {
       const facts = this.#read()

@@ -30,6 +30,9 @@ export class Incoming {
   /** Rejects what is being waited for. */
   #reject: ((reason: unknown) => void) | null = null
   #onAbort: (() => void) | null = null
+  readonly #begun = performance.now()
+  /** Microseconds from the response to its body's end; null until then. */
+  took: number | null = null
   /** Names and values by turns, once the body has ended. */
   trailers: string[] = []
 
@@ -106,6 +109,7 @@ export class Incoming {
   #end(trailers: string[]): void {
     this.trailers = trailers
     this.#hasEnded = true
+    this.took = (performance.now() - this.#begun) * 1000
     this.#release()
   }
 

@@ -47,7 +47,9 @@ export type {
   RequestInit,
   RequestInput,
   RequestLike,
+  RetryOptions,
 } from './request.js'
+export type { Timings } from './response.js'
 export { Response } from './response.js'
 export type { VerifyChainRequest, VerifyChainResult } from './verify.js'
 export { verifyChain } from './verify.js'

@@ -9,9 +9,11 @@ import {
   hasField,
   MOST_REDIRECTS,
   type RedirectMode,
+  type RetryOptions,
   readHeaders,
   readProxy,
   readTimeout,
+  writeRetry,
 } from './request.js'
 import { RedirectMode as RedirectModes, Writer } from './wire.js'
 
@@ -55,8 +57,19 @@ export interface ClientOptions {
   readonly http2?: boolean | undefined
   /** How many connections a host may have. @default 128 */
   readonly connections?: number | undefined
-  /** Milliseconds for a whole request, body included; 0 for no limit. @default 30000 */
+  /** Milliseconds for a whole request, body and retries included; 0 for no limit. @default 30000 */
   readonly timeout?: number | undefined
+  /** Milliseconds for making a connection: name, proxy, TCP and TLS. @default as long as a request may take */
+  readonly connectTimeout?: number | undefined
+  /**
+   * Milliseconds from when a connection is there to the response's header section, the sending of the body included; 0
+   * for no limit. @default 0
+   */
+  readonly headersTimeout?: number | undefined
+  /** Milliseconds that a response's body may pause; 0 for no limit. @default 0 */
+  readonly bodyTimeout?: number | undefined
+  /** When requests are sent again after a failure that may pass: how often, or more. @default 0 */
+  readonly retry?: number | RetryOptions | undefined
   /** The largest response body that is held in memory, in bytes; a stream is its reader's to bound. @default 536870912 */
   readonly maxResponseBytes?: number | undefined
   /** Whether content codings (gzip, deflate, br, zstd) are asked for and undone. @default true */
@@ -122,6 +135,10 @@ export const DEFAULTS = {
   http2: true,
   connections: 128,
   timeout: 30_000,
+  connectTimeout: 0,
+  headersTimeout: 0,
+  bodyTimeout: 0,
+  retry: 0,
   maxResponseBytes: 512 * 1024 * 1024,
   decompress: true,
   maxExpansion: 200,
@@ -145,6 +162,10 @@ const NAMES = [
   'http2',
   'connections',
   'timeout',
+  'connectTimeout',
+  'headersTimeout',
+  'bodyTimeout',
+  'retry',
   'maxResponseBytes',
   'decompress',
   'maxExpansion',
@@ -238,6 +259,14 @@ export function readOptions(options: unknown): Settings {
   const jar = writeJar(out, givenOr(given, 'cookieJar', true))
   out.flag(flag(given, 'quarantine', DEFAULTS.quarantine))
   out.flag(flag(given, 'reuse', DEFAULTS.reuse))
+  out.u32(milliseconds(given, 'connectTimeout', DEFAULTS.connectTimeout))
+  out.u32(milliseconds(given, 'headersTimeout', DEFAULTS.headersTimeout))
+  out.u32(milliseconds(given, 'bodyTimeout', DEFAULTS.bodyTimeout))
+  try {
+    writeRetry(out, givenOr(given, 'retry', DEFAULTS.retry))
+  } catch (cause) {
+    throw asOption('retry', cause)
+  }
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

@@ -55,6 +55,12 @@ export interface RequestInit {
    * and password in front of the host; null for none. Pins hold through every proxy. @default the client's
    */
   readonly proxy?: string | URL | null | undefined
+  /** Milliseconds until the header section, from when a connection is there; 0 for no limit. @default the client's */
+  readonly headersTimeout?: number | undefined
+  /** Milliseconds that the body may pause; 0 for no limit. @default the client's */
+  readonly bodyTimeout?: number | undefined
+  /** When it is sent again after a failure that may pass. @default the client's */
+  readonly retry?: number | RetryOptions | undefined
   /**
    * Whether the connection serves other requests too. Without, each request, and each hop of a redirect, has one of its
    * own, as gateways that rotate exits want it. @default the client's
@@ -62,6 +68,27 @@ export interface RequestInit {
   readonly reuse?: boolean | undefined
   /** The cookie jar, instead of the client's; false for none. A `cookie` field in `headers` goes before any jar. */
   readonly cookieJar?: CookieJar | false | undefined
+}
+
+/**
+ * When a request is sent again: after failures of names, connections and proxies, time limits of a phase, and some
+ * statuses; never after a bad pin or a refused certificate, and never with a body that was a stream. `timeout` covers all
+ * of it.
+ */
+export interface RetryOptions {
+  /** How often at most. @default 2 */
+  readonly attempts?: number | undefined
+  /** The methods of requests that are sent again. @default ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'] */
+  readonly methods?: readonly string[] | undefined
+  /** The statuses after which they are. @default [408, 425, 429, 500, 502, 503, 504] */
+  readonly statuses?: readonly number[] | undefined
+  /** Milliseconds up to which the first wait is drawn; doubled for each further one. @default 250 */
+  readonly backoff?: number | undefined
+  /**
+   * The longest wait in milliseconds, and the longest that a server's `retry-after` may ask for: one that asks for more is
+   * not asked again. @default 30000
+   */
+  readonly maxDelay?: number | undefined
 }
 
 /** What becomes of redirects, as in the fetch standard. */
@@ -128,6 +155,9 @@ const INIT_KEYS = new Set([
   'proxy',
   'cookieJar',
   'reuse',
+  'headersTimeout',
+  'bodyTimeout',
+  'retry',
 ])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** More in a row is a mistake. */
@@ -192,7 +222,7 @@ export function readCall(
 function readExtras(init: RequestInit): Uint8Array | null {
   const { redirect, maxRedirects, decompress, proxy, cookieJar, maxResponseBytes, maxExpansion } =
     init
-  const { reuse } = init
+  const { reuse, headersTimeout, bodyTimeout, retry } = init
   if (
     redirect === undefined &&
     maxRedirects === undefined &&
@@ -201,7 +231,10 @@ function readExtras(init: RequestInit): Uint8Array | null {
     cookieJar === undefined &&
     maxResponseBytes === undefined &&
     maxExpansion === undefined &&
-    reuse === undefined
+    reuse === undefined &&
+    headersTimeout === undefined &&
+    bodyTimeout === undefined &&
+    retry === undefined
   ) {
     return null
   }
@@ -239,6 +272,18 @@ function readExtras(init: RequestInit): Uint8Array | null {
         `cookieJar is ${nameOf(cookieJar)}: give a CookieJar of pinfetch's or false (one of another make can be a client's)`,
       )
   }
+  if (headersTimeout !== undefined) {
+    out.u8(Extra.headersTimeout)
+    out.u32(readTimeout('headersTimeout', headersTimeout))
+  }
+  if (bodyTimeout !== undefined) {
+    out.u8(Extra.bodyTimeout)
+    out.u32(readTimeout('bodyTimeout', bodyTimeout))
+  }
+  if (retry !== undefined) {
+    out.u8(Extra.retry)
+    writeRetry(out, retry)
+  }
   if (reuse !== undefined) {
     if (typeof reuse !== 'boolean')
       throw invalidArgument(`reuse is ${nameOf(reuse)}: give true or false`)
@@ -254,6 +299,39 @@ function readExtras(init: RequestInit): Uint8Array | null {
     out.u32(readCount('maxExpansion', maxExpansion, 1, 0xffff_ffff))
   }
   return out.written()
+}
+
+const RETRY_DEFAULTS = {
+  attempts: 2,
+  methods: ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'],
+  statuses: [408, 425, 429, 500, 502, 503, 504],
+  backoff: 250,
+  maxDelay: 30_000,
+} as const satisfies RetryOptions
+const MOST_ATTEMPTS = 100
+
+/** Writes when requests are sent again: a number of attempts, or options. */
+export function writeRetry(out: Writer, given: unknown): void {
+  const options = typeof given === 'number' ? { attempts: given } : given
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalidArgument(`retry is ${nameOf(given)}: give a number of attempts or an object`)
+  for (const key of Object.keys(options)) {
+    if (!Object.hasOwn(RETRY_DEFAULTS, key))
+      throw invalidArgument(`unknown option ${JSON.stringify(key)} of retry`)
+  }
+  const { attempts, methods, statuses, backoff, maxDelay } = { ...RETRY_DEFAULTS, ...options }
+  out.u32(readCount('retry.attempts', attempts, 0, MOST_ATTEMPTS))
+  out.u32(listOf('retry.methods', methods).length)
+  for (const method of methods) out.str(readMethod(null, method))
+  out.u32(listOf('retry.statuses', statuses).length)
+  for (const status of statuses) out.u16(readCount('retry.statuses', status, 400, 599))
+  out.u32(readTimeout('retry.backoff', backoff))
+  out.u32(readTimeout('retry.maxDelay', maxDelay))
+}
+
+function listOf<T>(option: string, given: readonly T[]): readonly T[] {
+  if (Array.isArray(given)) return given
+  throw invalidArgument(`${option} is ${nameOf(given)}: give a list`)
 }
 
 function readCount(option: string, given: unknown, least: number, most: number): number {
@@ -331,28 +409,13 @@ export function splitInput(
   }
   if ('bodyUsed' in input && input.bodyUsed === true)
     throw invalidArgument('the body of the request has been read already')
-  const { url, method, headers, body, json, query, duplex, timeout, signal, redirect } = input
-  const { maxRedirects, maxResponseBytes, maxExpansion, decompress, proxy, cookieJar, reuse } =
-    input
-  const own = {
-    method,
-    headers,
-    body,
-    json: typeof json === 'function' ? undefined : json, // a global Request's method
-    query,
-    duplex,
-    timeout,
-    signal,
-    redirect,
-    maxRedirects,
-    maxResponseBytes,
-    maxExpansion,
-    decompress,
-    proxy,
-    cookieJar,
-    reuse,
+  const own: Record<string, unknown> = {}
+  for (const key of INIT_KEYS) {
+    const value: unknown = Reflect.get(input, key) // of a global Request these are getters
+    if (value !== undefined) own[key] = value
   }
-  return [url, { ...own, ...init }]
+  if (typeof own.json === 'function') delete own.json // a global Request's method
+  return [input.url, { ...own, ...init }]
 }
 
 function hrefOf(input: unknown): string {

@@ -14,7 +14,9 @@ import {
   responseHeaders,
   responseReason,
   responseRedirected,
+  responseReused,
   responseStatus,
+  responseTimes,
   responseTrailers,
   responseUrl,
   responseVersion,
@@ -23,6 +25,22 @@ import {
 
 const PIECE = 64 * 1024
 const EMPTY = Buffer.alloc(0)
+
+/** How long a request took, in milliseconds. Of a request that was sent again or redirected, the last time counts. */
+export interface Timings {
+  /** From the call to when a connection was there; `dns`, `connect` and `tls` are part of it. */
+  readonly queue: number
+  /** Resolving the name; 0 where the connection had served before, as the next two. */
+  readonly dns: number
+  /** Connecting, a proxy's tunnel included. */
+  readonly connect: number
+  /** The TLS handshake. */
+  readonly tls: number
+  /** From the call to the response's header section. */
+  readonly firstByte: number
+  /** From the call to the end of the body; null until a body that is received as it is read has been. */
+  readonly total: number | null
+}
 
 /** Lets go of the chunk that a response was read from; the engine calls it when the batch is over. */
 export let detach: (response: Response) => void
@@ -117,6 +135,25 @@ export class Response {
   /** Who answered: `1.2.3.4:443`, `[::1]:443`. */
   get remoteAddress(): string {
     return this.#connection.remoteAddress
+  }
+
+  /** How long the request took. */
+  get timings(): Timings {
+    const [queue, firstByte, handedOver] = responseTimes(this.#chunk, this.#at)
+    const [dns, connect, tls] = responseReused(this.#chunk, this.#at)
+      ? [0, 0, 0]
+      : this.#connection.times
+    const incoming = this.#incoming
+    const total =
+      incoming === null ? handedOver : incoming.took === null ? null : handedOver + incoming.took
+    return {
+      queue: queue / 1000,
+      dns: dns / 1000,
+      connect: connect / 1000,
+      tls: tls / 1000,
+      firstByte: firstByte / 1000,
+      total: total === null ? null : total / 1000,
+    }
   }
 
   /** The body as a stream of bytes; null where the fetch standard has none (HEAD, 204, 205, 304). */

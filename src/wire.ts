@@ -52,6 +52,9 @@ export const Extra = {
   maxResponseBytes: 6,
   maxExpansion: 7,
   reuse: 8,
+  headersTimeout: 9,
+  bodyTimeout: 10,
+  retry: 11,
 } as const
 
 /** What is asked of a cookie jar. */
@@ -75,6 +78,9 @@ const HAS_REASON = 4
 const BODY_STREAMS = 8
 const HAS_TRAILERS = 16
 const IS_REDIRECTED = 32
+const IS_REUSED = 64
+/** Where what is not in every RESPONSE begins. */
+const VARIABLE = 25
 /** Of a BODY. */
 const HAS_ENDED = 2
 const PIN_LENGTH = 32
@@ -174,6 +180,11 @@ export class Writer {
   u8(value: number): void {
     this.reserve(1)
     this.bytes[this.length++] = value
+  }
+
+  u16(value: number): void {
+    this.u8(value)
+    this.u8(value >>> 8)
   }
 
   u32(value: number): void {
@@ -557,21 +568,23 @@ export function responseBodyIsToken(bytes: Uint8Array, at: number): boolean {
 /** The canonical URL, where it differs from what was submitted. */
 export function responseUrl(bytes: Buffer, at: number): string | null {
   if (((bytes[at + 8] as number) & HAS_URL) === 0) return null
-  return bytes.toString('utf8', at + 17, at + 17 + u32At(bytes, at + 13))
+  const start = at + VARIABLE + 4
+  return bytes.toString('utf8', start, start + u32At(bytes, start - 4))
 }
 
 /** The reason phrase, where it is not the status code's standard one. */
 export function responseReason(bytes: Buffer, at: number): string | null {
   const flags = bytes[at + 8] as number
   if ((flags & HAS_REASON) === 0) return null
-  const start = (flags & HAS_URL) === 0 ? at + 13 : at + 17 + u32At(bytes, at + 13)
+  const url = at + VARIABLE
+  const start = (flags & HAS_URL) === 0 ? url : url + 4 + u32At(bytes, url)
   return bytes.toString('utf8', start + 4, start + 4 + u32At(bytes, start))
 }
 
 /** Where the header count is; the block's length and the block follow. */
 export function responseHeaders(bytes: Uint8Array, at: number): number {
   const flags = bytes[at + 8] as number
-  let place = at + 13
+  let place = at + VARIABLE
   if ((flags & HAS_URL) !== 0) place += 4 + u32At(bytes, place)
   if ((flags & HAS_REASON) !== 0) place += 4 + u32At(bytes, place)
   return place
@@ -581,6 +594,16 @@ export function responseHeaders(bytes: Uint8Array, at: number): number {
 export function responseBody(bytes: Uint8Array, at: number): number {
   const headers = responseHeaders(bytes, at)
   return headers + 8 + u32At(bytes, headers + 4)
+}
+
+/** Whether the connection had served another request before. */
+export function responseReused(bytes: Uint8Array, at: number): boolean {
+  return ((bytes[at + 8] as number) & IS_REUSED) !== 0
+}
+
+/** Microseconds from the request's beginning: to its connection, to the header section, to when it was handed over. */
+export function responseTimes(bytes: Uint8Array, at: number): [number, number, number] {
+  return [u32At(bytes, at + 13), u32At(bytes, at + 17), u32At(bytes, at + 21)]
 }
 
 /** Whether redirects have led to another URL than was asked for. */
@@ -646,6 +669,8 @@ export interface ConnectionRecord {
   resumed: boolean
   alpn: string
   remoteAddress: string
+  /** Microseconds: for the name, the connection, the handshake. */
+  times: [dns: number, connect: number, tls: number]
   matchedPin: string | null
   /** A path block. */
   path: Buffer
@@ -659,6 +684,7 @@ export function readConnection(record: Reader): ConnectionRecord {
     resumed: record.flag(),
     alpn: record.str(),
     remoteAddress: record.str(),
+    times: [record.u32(), record.u32(), record.u32()],
     matchedPin: record.flag() ? record.pin() : null,
     path: record.data(),
   }

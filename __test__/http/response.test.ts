@@ -11,6 +11,7 @@ function connectionRecord(): Buffer {
     Buffer.from([13, 0x01, 0x13, 1]), // TLS 1.3, 0x1301, resumed
     text('h2'),
     text('127.0.0.1:8443'),
+    Buffer.alloc(12), // times
     Buffer.from([1]),
     Buffer.alloc(32, 0xaa),
     Buffer.from([4, 0, 0, 0, 0, 0, 0, 0]), // no path
@@ -53,6 +54,7 @@ function respond(
     Buffer.from([1, 7, 0, 0, 0, status & 0xff, status >> 8, version]),
     Buffer.from([(apart ? 1 : 0) | (url ? 2 : 0) | (reason ? 4 : 0)]),
     u32(21),
+    ...[u32(1500), u32(2500), u32(3500)], // times
     ...(url ? [u32(url.length), Buffer.from(url)] : []),
     ...(reason ? [u32(reason.length), Buffer.from(reason)] : []),
     u32(headers.length),
@@ -71,6 +73,13 @@ function respond(
     null,
   )
 }
+
+test('times are told in milliseconds', () => {
+  expect(respond('').timings).toEqual({
+    ...{ queue: 1.5, firstByte: 2.5, total: 3.5 },
+    ...{ dns: 0, connect: 0, tls: 0 },
+  })
+})
 
 test('status, reason, URL, version and fields are told', () => {
   const response = respond('', {

@@ -20,12 +20,13 @@ use crate::connect::tls::{OriginTls, Requirement, Verification};
 use crate::connect::{ConnectionFacts, Live, Route, present};
 use crate::content::{self, Begun, ResponseBody, Streaming};
 use crate::cookies::{Cookies, Keeping};
-use crate::deadline::{Phase, Progress};
+use crate::deadline::{Phase, Progress, Timings};
 use crate::error::RequestError;
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
 use crate::exchange::upload::{MessageBody, Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
 use crate::gate::{Gate, InFlight, ProxyStats};
+use crate::retry::Retry;
 use crate::target::{Target, parse_authority};
 use crate::{redirect, reload};
 
@@ -114,6 +115,12 @@ pub struct Request<'a> {
     pub max_response_bytes: Option<u64>,
     /// How many bytes a byte of an encoded body may become, where that is not as the client says.
     pub max_expansion: Option<u32>,
+    /// How long the response's header section may take, where that is not as the client says.
+    pub headers_timeout: Option<Duration>,
+    /// How long the body may pause, where that is not as the client says.
+    pub body_timeout: Option<Duration>,
+    /// When it is sent again, where that is not as the client says.
+    pub retry: Option<Retry>,
     /// Whether the connection serves other requests too, where that is not as the client says.
     pub reuse: Option<bool>,
     /// The proxy to go through.
@@ -135,6 +142,9 @@ impl<'a> Request<'a> {
             cookies: None,
             max_response_bytes: None,
             max_expansion: None,
+            headers_timeout: None,
+            body_timeout: None,
+            retry: None,
             reuse: None,
             via: Via::OfClient,
         }
@@ -182,6 +192,10 @@ pub struct Response {
     pub url: Option<String>,
     /// Whether it answers another URL than was asked for, to which redirects led.
     pub redirected: bool,
+    /// How long it took.
+    pub timings: Timings,
+    /// Whether the connection had served another request before.
+    pub is_reused: bool,
     /// The connection that it came over.
     pub connection: Connection,
 }
@@ -250,26 +264,29 @@ impl Client {
             TimeLimit::None => None,
             TimeLimit::Of(limit) => Some(limit),
         };
+        let retry = request.retry.clone();
         // read here and boxed, so that the future stays small: it is moved to where it runs
         let prepared = Prepared::new(&self.gate, request).map(Box::new);
         let in_flight = self.gate.enter();
         // on the heap at once: the task that runs it would move it whole, from the stack and at its end
-        Box::pin(async move { Self::send_prepared(in_flight, prepared?, limit).await })
+        Box::pin(async move { Self::send_prepared(in_flight, prepared?, limit, retry).await })
     }
 
     async fn send_prepared(
         in_flight: InFlight,
         request: Box<Prepared>,
         limit: Option<Duration>,
+        retry: Option<Retry>,
     ) -> Result<Response, RequestError> {
         let progress = Progress::new(Phase::Queue);
         let attempt = Mutex::new(None);
         // pinned here, so that it is built where it runs, and only a pointer goes into the timer
         let gate = in_flight.gate().clone();
-        let sending = std::pin::pin!(Self::follow(&gate, request, &progress, &attempt));
+        let retry = retry.as_ref().unwrap_or(&gate.config.retry);
+        let sending = std::pin::pin!(Self::follow(&gate, request, &progress, &attempt, retry));
         let Some(limit) = limit else {
             let (begun, request) = sending.await?;
-            return Ok(begun.into_response(request, None, in_flight));
+            return Ok(begun.into_response(request, None, in_flight, &progress));
         };
         // a limit past the end of time is none
         let deadline = Instant::now().checked_add(limit);
@@ -277,7 +294,7 @@ impl Client {
         match tokio::time::timeout_at(deadline, sending).await {
             Ok(answered) => {
                 let (begun, request) = answered?;
-                Ok(begun.into_response(request, Some((deadline, limit)), in_flight))
+                Ok(begun.into_response(request, Some((deadline, limit)), in_flight, &progress))
             }
             Err(_elapsed) => {
                 let waited_for = attempt
@@ -299,18 +316,34 @@ impl Client {
         mut request: Box<Prepared>,
         progress: &Progress,
         attempt: &Mutex<Option<Arc<Progress>>>,
+        retry: &Retry,
     ) -> Result<(Answered, Box<Prepared>), RequestError> {
-        let mut hops = 0;
+        let (mut hops, mut retries) = (0, 0);
         loop {
             if let Some(keeper) = request.take_cookie(gate) {
                 request.cookie = keeper.await?;
             }
             let answered = Self::exchange(gate, &request, progress, attempt, hops > 0).await;
+
             let answered = answered.inspect_err(|error| {
                 if let Some(proxy) = &request.key.proxy {
                     gate.proxies.record(proxy).count_failure(error);
                 }
-            })?;
+            });
+            if retry.attempts > retries && request.has_its_body() {
+                let delay = match &answered {
+                    Ok(answered) => retry.after_response(&request.method, &answered.head, retries),
+                    Err(error) => retry.after_error(&request.method, error, retries),
+                };
+                if let Some(delay) = delay {
+                    drop(answered);
+                    retries += 1;
+                    progress.enter(Phase::Queue);
+                    Box::pin(tokio::time::sleep(delay)).await;
+                    continue;
+                }
+            }
+            let answered = answered?;
             if let Some(keeper) = request.give_cookies(gate, &answered.head) {
                 keeper.await;
             }
@@ -334,8 +367,17 @@ impl Client {
             let is_under_way = is_hop || resends + replays > 0;
             progress.enter(Phase::Queue);
             let lease = gate.acquire(request.key(), attempt, is_under_way).await?;
-            let outcome = match exchange(lease, gate, request, progress).await {
-                Ok(answer) => Answered::begin(request, answer).await,
+            let limit = request.headers_timeout;
+            let answer = within(
+                limit,
+                Phase::Headers,
+                exchange(lease, gate, request, progress),
+            );
+            let outcome = match answer.await {
+                Ok(answer) => {
+                    let limit = request.body_timeout;
+                    within(limit, Phase::Body, Answered::begin(request, answer)).await
+                }
                 Err(failed) => Err(failed),
             };
             let error = match outcome {
@@ -474,6 +516,22 @@ impl Client {
     }
 }
 
+/// `exchange`, within a limit of its own if there is one.
+async fn within<T>(
+    limit: Option<Duration>,
+    phase: Phase,
+    exchange: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
+    let Some(limit) = limit else {
+        return exchange.await;
+    };
+    // on the heap: requests without the limit need no room for a timer
+    match Box::pin(tokio::time::timeout(limit, exchange)).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => Err(Failed::Finally(RequestError::Timeout { phase, limit })),
+    }
+}
+
 /// A response whose header section has come, and of its body what is waited for.
 struct Answered {
     head: Head,
@@ -513,6 +571,7 @@ impl Answered {
         request: Box<Prepared>,
         deadline: Option<(Instant, Duration)>,
         in_flight: InFlight,
+        progress: &Progress,
     ) -> Response {
         let url = request.target.url.clone();
         let redirected = request.is_redirected;
@@ -531,6 +590,8 @@ impl Answered {
             trailers: self.trailers,
             url,
             redirected,
+            timings: progress.timings(),
+            is_reused: connection.0.serve(),
             connection,
         }
     }
@@ -546,6 +607,8 @@ pub(crate) struct Prepared {
     pub(crate) headers: Option<Vec<Field>>,
     pub(crate) body: Option<Arc<Payload>>,
     pub(crate) reuse: bool,
+    pub(crate) headers_timeout: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
     pub(crate) redirect: RedirectMode,
     pub(crate) max_redirects: u32,
     pub(crate) decompress: bool,
@@ -570,6 +633,9 @@ impl Prepared {
             cookies,
             max_response_bytes: _,
             max_expansion,
+            headers_timeout,
+            body_timeout,
+            retry: _,
             reuse,
             via,
         } = request;
@@ -596,6 +662,8 @@ impl Prepared {
         Ok(Self {
             key: key_of(&target, &via, reuse.unwrap_or(config.reuse)),
             reuse: reuse.unwrap_or(config.reuse),
+            headers_timeout: headers_timeout.or(config.headers_timeout),
+            body_timeout: body_timeout.or(config.body_timeout),
             via,
             target,
             method,

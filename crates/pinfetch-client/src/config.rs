@@ -10,6 +10,7 @@ use crate::connect::dns::Lookup;
 use crate::connect::proxy::{EnvironmentProxies, Proxy};
 use crate::cookies::Cookies;
 use crate::exchange::fields::Field;
+use crate::retry::Retry;
 
 /// What a client can be told. Fixed for the client's life but for the policy, which [`Client::set_policy`] swaps.
 ///
@@ -36,6 +37,14 @@ pub struct Config {
     pub connections: usize,
     /// How long a request may take, body included; none when `None`.
     pub timeout: Option<Duration>,
+    /// How long making a connection may take; as long as a request when `None`.
+    pub connect_timeout: Option<Duration>,
+    /// How long a response's header section may take once a connection is there, the request's body included.
+    pub headers_timeout: Option<Duration>,
+    /// How long a body may pause.
+    pub body_timeout: Option<Duration>,
+    /// When requests are sent again after a failure that may pass.
+    pub retry: Retry,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// How large a response's body may be that is held in memory, in bytes. A stream is its reader's to bound.
@@ -73,6 +82,10 @@ impl Default for Config {
             http2: true,
             connections: 128,
             timeout: Some(Duration::from_secs(30)),
+            connect_timeout: None,
+            headers_timeout: None,
+            body_timeout: None,
+            retry: Retry::default(),
             idle_timeout: Duration::from_secs(60),
             max_response_bytes: 512 << 20,
             decompress: true,
@@ -201,6 +214,10 @@ impl ConnectionKey {
             // limits and fields: no bearing on who is at the other end
             connections: _,
             timeout: _,
+            connect_timeout: _,
+            headers_timeout: _,
+            body_timeout: _,
+            retry: _,
             idle_timeout: _,
             max_response_bytes: _,
             decompress: _,

@@ -251,8 +251,17 @@ impl Streaming {
     }
 
     async fn receive(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, RequestError> {
+        let pause = self.request.body_timeout.map(|limit| {
+            // a limit past the end of time is none
+            (Instant::now().checked_add(limit), limit)
+        });
+        let soonest = match (self.deadline, pause) {
+            (Some(total), Some((Some(pause), limit))) if pause < total.0 => Some((pause, limit)),
+            (None, Some((Some(pause), limit))) => Some((pause, limit)),
+            (total, _) => total,
+        };
         let reading = self.content.read(out, room);
-        let read = match self.deadline {
+        let read = match soonest {
             None => reading.await,
             Some((deadline, limit)) => {
                 let late = RequestError::Timeout {

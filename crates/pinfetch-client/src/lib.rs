@@ -19,6 +19,7 @@ mod exchange;
 mod gate;
 mod redirect;
 mod reload;
+mod retry;
 mod target;
 
 pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, Via};
@@ -30,15 +31,16 @@ pub use connect::proxy::{
     UserInformation, from_environment,
 };
 pub use connect::roots::Roots;
-pub use connect::{ConnectionFacts, TlsFacts};
+pub use connect::{ConnectTimes, ConnectionFacts, TlsFacts};
 pub use content::{ResponseBody, Streaming};
 pub use cookies::{
     Cookie, CookieError, CookieJar, CookieJarError, Cookies, KeepCookies, Keeping, SameSite,
 };
-pub use deadline::Phase;
+pub use deadline::{Phase, Timings};
 pub use error::{Code, RedirectProblem, RequestError};
 pub use exchange::fields::{Field, FieldError, Fields};
 pub use exchange::http1::Malformed;
 pub use exchange::upload::{RequestBody, Upload, UploadError};
 pub use gate::ProxyStats;
+pub use retry::Retry;
 pub use target::{parse_authority, without_userinfo};

@@ -116,6 +116,8 @@ fn next(
         },
         redirect: request.redirect,
         reuse: request.reuse,
+        headers_timeout: request.headers_timeout,
+        body_timeout: request.body_timeout,
         max_redirects: request.max_redirects,
         decompress: request.decompress,
         max_expansion: request.max_expansion,

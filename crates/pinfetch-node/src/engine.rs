@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::HashMap;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use pinfetch_client::{
     Client, Cookies, Environment, Field, Lookup, Proxy, RedirectMode, Request, RequestBody,
-    RequestError, ResolveError, Response, ResponseBody, TimeLimit, Via,
+    RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit, Via,
 };
 use pinfetch_pins::Policy;
 use tokio::sync::mpsc;
@@ -617,6 +617,9 @@ pub(crate) fn read_request<'r>(
         cookies: None,
         max_response_bytes: None,
         max_expansion: None,
+        headers_timeout: None,
+        body_timeout: None,
+        retry: None,
         reuse: None,
         via: Via::OfClient,
     };
@@ -629,6 +632,12 @@ pub(crate) fn read_request<'r>(
                 let limit = u64::try_from(record.i64()?).map_err(|_| Malformed)?;
                 request.max_response_bytes = Some(limit);
             }
+            extra::HEADERS_TIMEOUT => request.headers_timeout = Some(own_limit(record)?),
+            extra::BODY_TIMEOUT => request.body_timeout = Some(own_limit(record)?),
+            extra::RETRY => match retry(record)? {
+                Ok(retry) => request.retry = Some(retry),
+                Err(error) => return Ok(Err(error)),
+            },
             extra::REUSE => request.reuse = Some(record.flag()?),
             extra::MAX_EXPANSION => request.max_expansion = Some(record.u32()?),
             extra::COOKIES => {
@@ -656,6 +665,39 @@ pub(crate) fn proxy(url: &str) -> Result<Option<Proxy>, String> {
     url.parse()
         .map(Some)
         .map_err(|error| format!("proxy: {error}"))
+}
+
+/// A request's own limit of a phase; 0 for as long as it takes.
+fn own_limit(record: &mut Reader<'_>) -> Result<Duration, Malformed> {
+    let limit = Duration::from_millis(record.u32()?.into());
+    Ok(if limit.is_zero() {
+        Duration::MAX
+    } else {
+        limit
+    })
+}
+
+/// When requests are sent again, as requests and configurations say it.
+pub(crate) fn retry(record: &mut Reader<'_>) -> Result<Result<Retry, RequestError>, Malformed> {
+    let attempts = record.u32()?;
+    let methods = record.list(Reader::bytes)?;
+    let statuses = record.list(Reader::u16)?;
+    let backoff = Duration::from_millis(record.u32()?.into());
+    let max_delay = Duration::from_millis(record.u32()?.into());
+    let methods: Result<Vec<_>, _> = methods.into_iter().map(Method::from_bytes).collect();
+    let statuses: Result<Vec<_>, _> = statuses.into_iter().map(StatusCode::from_u16).collect();
+    let (Ok(methods), Ok(statuses)) = (methods, statuses) else {
+        return Ok(Err(RequestError::Argument(
+            "retry names a method that is no token, or a status that is none".into(),
+        )));
+    };
+    Ok(Ok(Retry {
+        attempts,
+        methods,
+        statuses,
+        backoff,
+        max_delay,
+    }))
 }
 
 /// The way that a request is to go.

@@ -16,7 +16,7 @@ use pinfetch_pins::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::engine::{Core, proxy, redirect_mode};
+use crate::engine::{Core, proxy, redirect_mode, retry};
 use crate::wire::{self, Malformed, Reader, Write};
 
 const OK: u8 = 0;
@@ -84,7 +84,7 @@ fn read_config(
         .transpose()?;
     let http2 = record.flag()?;
     let connections = record.size()?;
-    let timeout = record.u32()?;
+    let timeout = limit(record)?;
     let max_response_bytes = u64::try_from(record.i64()?).map_err(|_| Malformed)?;
     let idle_timeout = Duration::from_millis(record.u32()?.into());
     let lookup_kind = record.u8()?;
@@ -119,6 +119,10 @@ fn read_config(
     };
     let quarantine = record.flag()?;
     let reuse = record.flag()?;
+    let connect_timeout = limit(record)?;
+    let headers_timeout = limit(record)?;
+    let body_timeout = limit(record)?;
+    let retry = retry(record)??;
     let trust = if insecure {
         if ca.is_some() || !extra.is_empty() || system {
             return Err(failed(
@@ -138,7 +142,7 @@ fn read_config(
         min_version,
         http2,
         connections,
-        timeout: (timeout != 0).then(|| Duration::from_millis(timeout.into())),
+        timeout,
         idle_timeout,
         max_response_bytes,
         decompress,
@@ -148,10 +152,20 @@ fn read_config(
         cookies,
         quarantine,
         reuse,
+        connect_timeout,
+        headers_timeout,
+        body_timeout,
+        retry,
         proxy,
         lookup,
         headers,
     })
+}
+
+/// Milliseconds; 0 for no limit.
+fn limit(record: &mut Reader<'_>) -> Result<Option<Duration>, Malformed> {
+    let limit = record.u32()?;
+    Ok((limit != 0).then(|| Duration::from_millis(limit.into())))
 }
 
 fn proxy_choice(record: &mut Reader<'_>) -> Result<ProxyChoice, RequestError> {

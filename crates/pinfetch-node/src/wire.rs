@@ -54,6 +54,9 @@ pub(crate) mod extra {
     pub(crate) const MAX_RESPONSE_BYTES: u8 = 6;
     pub(crate) const MAX_EXPANSION: u8 = 7;
     pub(crate) const REUSE: u8 = 8;
+    pub(crate) const HEADERS_TIMEOUT: u8 = 9;
+    pub(crate) const BODY_TIMEOUT: u8 = 10;
+    pub(crate) const RETRY: u8 = 11;
 }
 
 /// What is asked of a cookie jar.
@@ -75,6 +78,7 @@ const HAS_REASON: u8 = 4;
 const BODY_STREAMS: u8 = 8;
 const HAS_TRAILERS: u8 = 16;
 const IS_REDIRECTED: u8 = 32;
+const IS_REUSED: u8 = 64;
 
 /// Flags of a BODY.
 const HAS_ENDED: u8 = 2;
@@ -329,8 +333,13 @@ pub(crate) fn write_response(
             | flag(response.reason.is_some(), HAS_REASON)
             | flag(matches!(place, BodyPlace::Stream), BODY_STREAMS)
             | flag(response.trailers.is_some(), HAS_TRAILERS)
-            | flag(response.redirected, IS_REDIRECTED));
+            | flag(response.redirected, IS_REDIRECTED)
+            | flag(response.is_reused, IS_REUSED));
         out.u32(response.connection.facts().id);
+        let timings = &response.timings;
+        out.u32(timings.queue);
+        out.u32(timings.first_byte);
+        out.u32(timings.handed_over);
         if let Some(url) = &response.url {
             out.str(url);
         }
@@ -423,6 +432,9 @@ pub(crate) fn write_connection(out: &mut Vec<u8>, facts: &ConnectionFacts) {
         }
         out.str(if facts.http2 { "h2" } else { "http/1.1" });
         out.str(&facts.remote.to_string());
+        out.u32(facts.times.dns);
+        out.u32(facts.times.connect);
+        out.u32(facts.times.tls);
         out.opt(
             facts.tls.as_ref().and_then(TlsFacts::matched),
             |out, pin| out.pin(&pin),

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
@@ -30,7 +30,7 @@ use crate::connect::proxy::{ProxyError, TunnelTarget};
 use crate::connect::revocable::Transport;
 use crate::connect::socket::{Socket, Tcp};
 use crate::connect::tls::OriginTls;
-use crate::deadline::{Phase, Progress};
+use crate::deadline::{Phase, Progress, micros};
 use crate::error::RequestError;
 use crate::gate::ProxyRecord;
 
@@ -48,8 +48,21 @@ pub struct ConnectionFacts {
     pub http2: bool,
     /// None over plain `http:`.
     pub tls: Option<TlsFacts>,
+    /// How long it took to make.
+    pub times: ConnectTimes,
     /// The path that was verified in the handshake with an `https:` proxy.
     pub(crate) proxy_path: Option<Arc<VerifiedPath>>,
+}
+
+/// How long the parts of making a connection took, in microseconds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ConnectTimes {
+    /// Resolving the host's name, or the proxy's.
+    pub dns: u32,
+    /// Connecting, a proxy's TLS and tunnel included.
+    pub connect: u32,
+    /// The TLS handshake with the server.
+    pub tls: u32,
 }
 
 /// What is known of a TLS connection.
@@ -97,6 +110,8 @@ pub(crate) struct Live {
     pub(crate) active: AtomicUsize,
     /// When the last request ended, in milliseconds of the client's clock.
     pub(crate) idle_since: AtomicU64,
+    /// Whether a response has come over it.
+    has_served: AtomicBool,
     announced: AtomicBool,
     known: AtomicBool,
     on_gone: Arc<dyn Fn(u32) + Send + Sync>,
@@ -134,6 +149,7 @@ impl Live {
             waiting: AtomicWaker::new(),
             active: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
+            has_served: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             known: AtomicBool::new(false),
             on_gone,
@@ -151,6 +167,11 @@ impl Live {
     pub(crate) fn announce(&self) -> bool {
         self.known.store(true, Ordering::Relaxed);
         !self.announced.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it had served another before; from now on it has.
+    pub(crate) fn serve(&self) -> bool {
+        self.has_served.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn is_revoked(&self) -> bool {
@@ -209,6 +230,7 @@ pub(crate) struct Connected {
     pub(crate) remote: SocketAddr,
     pub(crate) http2: bool,
     pub(crate) tls: Option<TlsFacts>,
+    pub(crate) times: ConnectTimes,
     pub(crate) proxy_path: Option<Arc<VerifiedPath>>,
 }
 
@@ -228,6 +250,7 @@ pub(crate) struct Route<'a> {
 struct Way {
     socket: Socket,
     remote: SocketAddr,
+    times: ConnectTimes,
     proxy_path: Option<Arc<VerifiedPath>>,
 }
 
@@ -244,10 +267,12 @@ pub(crate) async fn connect(
             remote: way.remote,
             http2: false,
             tls: None,
+            times: way.times,
             proxy_path: way.proxy_path,
         });
     };
     progress.enter(Phase::Tls);
+    let mut handshake = Instant::now();
     let mut stream = shake_hands(&tls.config, tls, key, way.socket, way.remote).await?;
     let mut facts = facts_of(&stream, tls);
     if tls.verifier.is_some() && !facts.is_still_verified() {
@@ -255,6 +280,7 @@ pub(crate) async fn connect(
         drop(stream);
         way = open(route).await?;
         progress.enter(Phase::Tls);
+        handshake = Instant::now();
         stream = shake_hands(&tls.without_sessions(), tls, key, way.socket, way.remote).await?;
         facts = facts_of(&stream, tls);
         if facts.path.is_none() {
@@ -269,6 +295,10 @@ pub(crate) async fn connect(
         remote: way.remote,
         http2,
         tls: Some(facts),
+        times: ConnectTimes {
+            tls: micros(handshake.elapsed()),
+            ..way.times
+        },
         proxy_path: way.proxy_path,
     })
 }
@@ -308,11 +338,18 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
         proxy_record,
         progress,
     } = route;
+    let begun = Instant::now();
+    let times = |dns| ConnectTimes {
+        dns,
+        connect: micros(begun.elapsed()).saturating_sub(dns),
+        tls: 0,
+    };
     let Some(proxy) = &key.proxy else {
-        let (stream, remote) = dial(lookup, &key.host, key.port, progress).await?;
+        let (stream, remote, dns) = dial(lookup, &key.host, key.port, progress).await?;
         return Ok(Way {
             socket: Socket::Tcp(Tcp::new(stream, None)),
             remote,
+            times: times(dns),
             proxy_path: None,
         });
     };
@@ -331,7 +368,7 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
         TunnelTarget::of_address(SocketAddr::new(first, key.port))
     };
     let dialled = dial(lookup, proxy.host(), proxy.port(), progress).await;
-    let (stream, remote) = dialled.map_err(|error| match error {
+    let (stream, remote, dns) = dialled.map_err(|error| match error {
         RequestError::Connect { source, .. } => failed(ProxyError::Io(source)),
         other => other,
     })?;
@@ -358,19 +395,23 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
     Ok(Way {
         socket,
         remote,
+        times: times(dns),
         proxy_path,
     })
 }
 
-/// Opens a TCP connection to the first address that answers, each next one joining after a head start (RFC 8305).
+/// Opens a TCP connection to the first address that answers, each next one joining after a head start (RFC 8305); tells
+/// how many microseconds it took to resolve the name, too.
 async fn dial(
     lookup: &Lookup,
     host: &Host,
     port: u16,
     progress: &Progress,
-) -> Result<(TcpStream, SocketAddr), RequestError> {
+) -> Result<(TcpStream, SocketAddr, u32), RequestError> {
     progress.enter(Phase::Dns);
+    let begun = Instant::now();
     let addresses = dns::resolve(lookup, host).await?;
+    let resolved = micros(begun.elapsed());
     progress.enter(Phase::Connect);
     let mut waiting = addresses
         .into_iter()
@@ -393,7 +434,7 @@ async fn dial(
             Some((Ok(stream), address)) => {
                 // without it a small request would wait for the acknowledgement of the one before (RFC 896)
                 let _ = stream.set_nodelay(true);
-                return Ok((stream, address));
+                return Ok((stream, address, resolved));
             }
             Some((Err(error), address)) => failure = Some((error, address)),
             None => {}

@@ -272,8 +272,13 @@ fn refused_by_peer(error: &hyper::Error) -> bool {
     })
 }
 
+/// Whether an HTTP/2 server has reset the stream of the request (RFC 9113 §6.4).
+pub(crate) fn is_reset_by_peer(error: &(dyn Error + 'static)) -> bool {
+    cause::<h2::Error>(error).is_some_and(|error| error.is_remote() && error.is_reset())
+}
+
 /// The first error of type `E` down the chain of sources.
-fn cause<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
+fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     let mut next = error.source();
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {

@@ -88,6 +88,7 @@ impl Attempt {
             remote,
             http2,
             tls,
+            times,
             proxy_path,
         } = connected;
         let id = self.gate.next_connection.fetch_add(1, Ordering::Relaxed);
@@ -96,6 +97,7 @@ impl Attempt {
             remote,
             http2,
             tls,
+            times,
             proxy_path,
         };
         let live = {
@@ -201,7 +203,11 @@ impl Attempt {
 
     /// How long each half of the way may take.
     fn limit(&self) -> Duration {
-        self.gate.config.timeout.unwrap_or(LONGEST_ATTEMPT)
+        let config = &self.gate.config;
+        config
+            .connect_timeout
+            .or(config.timeout)
+            .unwrap_or(LONGEST_ATTEMPT)
     }
 
     /// The connection speaks HTTP: those who wait get it.
