@@ -1,43 +1,42 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { codeBlocks, Examples, root, runNode } from './examples.ts'
 import { type Endpoint, startGenuine } from './testkit.ts'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
-const examples = blocks('js')
+const sources = codeBlocks(readme, 'js')
 const leafPin = 'sha256/NQvyvzK2bRMPWDVfXSN5s3ZQ4hlSqB5Cmbz7Y2dIuLM='
 
-let folder = ''
 let server: Endpoint
+let examples: Examples
 
 beforeAll(async () => {
-  mkdirSync(join(root, 'dist'), { recursive: true })
-  folder = mkdtempSync(join(root, 'dist', 'readme-')) // within the package, which may then import itself by name
   server = await startGenuine({ hostname: 'api.example.com' })
-  writeFileSync(join(folder, 'ca.pem'), server.ca)
+  examples = new Examples(server.ca, server.port, [[leafPin, server.leafPin]])
+  writeFileSync(join(examples.folder, 'ca.pem'), server.ca)
 })
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+afterAll(() => examples.remove())
 
 test('there are as many examples as are run here', () => {
-  expect([examples.length, blocks('console').length, blocks('sh').length]).toEqual([3, 1, 3])
+  expect([
+    sources.length,
+    codeBlocks(readme, 'console').length,
+    codeBlocks(readme, 'sh').length,
+  ]).toEqual([3, 1, 3])
   expect(readme.match(/^```\w+/gm)).toHaveLength(7)
 })
 
 test('the pinned request gets its answer', async () => {
-  const output = await example(0)
+  const output = await examples.run(sources[0] ?? '')
   expect(output).toMatch(/^200 .*\n/)
   expect(output).toContain(`matched ${server.leafPin}\n`)
 })
 
 test('the bad pin calls the handler, and then rejects', async () => {
   const before = await server.stats()
-  const [told, message, ...hint] = (await example(1)).trimEnd().split('\n')
+  const [told, message, ...hint] = (await examples.run(sources[1] ?? '')).trimEnd().split('\n')
   expect(told).toBe('bad pin for https://api.example.com/data')
   expect(message).toMatch(/^bad ssl pin detected, found pins: \[\S+= \S+= \S+=\]$/)
   expect(hint.join('\n')).toContain('pinfetch pins')
@@ -47,18 +46,18 @@ test('the bad pin calls the handler, and then rejects', async () => {
 })
 
 test('new pins close the connection that they refuse', async () => {
-  expect(await example(2)).toBe('closed 1\n')
+  expect(await examples.run(sources[2] ?? '')).toBe('closed 1\n')
 })
 
 test('the command prints pins as shown', async () => {
-  const [shown = ''] = blocks('console')
+  const [shown = ''] = codeBlocks(readme, 'console')
   const [line = '', ...expected] = shown.trimEnd().split('\n')
   const words = line.split(' ')
   expect(words.slice(0, 3)).toEqual(['$', 'npx', 'pinfetch'])
-  const output = await run([
+  const output = await runNode([
     'dist/cli.js',
     ...words.slice(3),
-    ...['--ca', join(folder, 'ca.pem'), '--connect', `127.0.0.1:${server.port}`],
+    ...['--ca', join(examples.folder, 'ca.pem'), '--connect', `127.0.0.1:${server.port}`],
   ])
   const placeholder = (line: string) => line.replace(/[\w+/]{43}=/, '…')
   const printed = output.trimEnd().split('\n')
@@ -68,7 +67,7 @@ test('the command prints pins as shown', async () => {
 
 test('the two commands for a checkout are scripts of the package', () => {
   const { name, scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  expect(blocks('sh')).toEqual([
+  expect(codeBlocks(readme, 'sh')).toEqual([
     `npm install ${name}\n`,
     'npm ci && npm start\n',
     'npm ci && npm test\n',
@@ -78,7 +77,7 @@ test('the two commands for a checkout are scripts of the package', () => {
 })
 
 test('the demo shows a refusal that cost no byte, and a rotation', async () => {
-  const output = await run(['scripts/run-ts.mjs', 'examples/demo.ts'])
+  const output = await runNode(['scripts/run-ts.mjs', 'examples/demo.ts'])
   const order = [
     'onBadPin runs first',
     'BadPinError (ERR_BAD_PIN)',
@@ -94,40 +93,3 @@ test('the demo shows a refusal that cost no byte, and a rotation', async () => {
     from = at
   }
 })
-
-/** Runs an example as it stands, but for where its server is: the test kit's, with its own root and pins. */
-async function example(index: number): Promise<string> {
-  const file = join(folder, `example-${index}.mjs`)
-  const here = JSON.stringify({ ca: server.ca, lookup: { 'api.example.com': '127.0.0.1' } })
-  const source = (examples[index] ?? '')
-    .replaceAll(leafPin, server.leafPin)
-    .replaceAll('https://api.example.com/', `https://api.example.com:${server.port}/`)
-  const [imports = '', ...body] = source.split('\n')
-  writeFileSync(
-    file,
-    `${imports.replace('Client', 'Client as Original')}
-class Client extends Original {
-  constructor(options) {
-    super({ ...options, ...${here} })
-  }
-}
-${body.join('\n')}`,
-  )
-  return (await run([file])).replaceAll(`:${server.port}/`, '/')
-}
-
-async function run(args: readonly string[]): Promise<string> {
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
-  const [stdout, stderr, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ])
-  expect(code, stderr).toBe(0)
-  return stdout
-}
-
-function blocks(language: string): string[] {
-  const fenced = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms')
-  return Array.from(readme.matchAll(fenced), ([, block = '']) => block)
-}

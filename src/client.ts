@@ -241,7 +241,7 @@ export class Client {
     return verdicts
   }
 
-  /** What the requests through each proxy, with its credentials, have come to so far. */
+  /** What the requests through each proxy, with its credentials, have come to so far; in the order of first use. */
   proxyStats(): ProxyStats[] {
     return this.#engine.proxyStats(this.#state)
   }

@@ -31,6 +31,8 @@ pub struct ProxyStats {
 #[derive(Debug)]
 pub(crate) struct Record {
     proxy: Proxy,
+    /// How many were used before it.
+    place: usize,
     requests: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
@@ -44,9 +46,10 @@ pub(crate) struct Record {
 pub(crate) struct Proxies(Mutex<HashMap<Proxy, Arc<Record>>>);
 
 impl Record {
-    fn new(proxy: Proxy) -> Self {
+    fn new(proxy: Proxy, place: usize) -> Self {
         Self {
             proxy,
+            place,
             requests: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -110,14 +113,16 @@ impl Proxies {
         if let Some(record) = records.get(proxy) {
             return record.clone();
         }
-        let record = Arc::new(Record::new(proxy.clone()));
+        let record = Arc::new(Record::new(proxy.clone(), records.len()));
         records.insert(proxy.clone(), record.clone());
         record
     }
 
-    /// What each has come to.
+    /// What each has come to, in the order of their first use.
     pub(crate) fn stats(&self) -> Vec<ProxyStats> {
-        self.lock().values().map(|record| record.stats()).collect()
+        let mut records: Vec<_> = self.lock().values().cloned().collect();
+        records.sort_unstable_by_key(|record| record.place);
+        records.iter().map(|record| record.stats()).collect()
     }
 
     /// Lifts the quarantine of `proxy`; says whether it was in one.
