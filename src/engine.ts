@@ -8,6 +8,7 @@ import { channels } from './diagnostics.js'
 import { BadPinError, nameOf, PinfetchError } from './errors.js'
 import { isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
+import { type Logger, log } from './logger.js'
 import { ask } from './lookup.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
 import type { Settings } from './options.js'
@@ -112,8 +113,8 @@ export class Engine {
   /** Makes a client. Throws a PolicyError for settings that contradict each other or cannot be read. */
   createClient(settings: Settings): ClientState {
     const handle = answer(this.#native.createClient(settings.config)).u32()
-    const { onBadPin, lookup, jar } = settings
-    const state = { handle, onBadPin, lookup, jar }
+    const { onBadPin, lookup, jar, logger } = settings
+    const state = { handle, onBadPin, lookup, jar, logger }
     this.#released.register(state, state.handle, state)
     if (lookup !== null || jar !== null) this.#asked.set(state.handle, new WeakRef(state))
     return state
@@ -158,6 +159,7 @@ export class Engine {
       this.#uploads.set(id, { upload: new Upload(this, id, call.body), pending })
     if (channels.requestCreate.hasSubscribers)
       channels.requestCreate.publish({ request: factsOf(pending) })
+    if (state.logger !== null) log(state.logger, 'debug', 'request', factsOf(pending))
     return pending
   }
 
@@ -185,7 +187,14 @@ export class Engine {
   /** Puts a policy (encoded) in force; resolves to how many connections it has closed. */
   setPolicy(state: ClientState, policy: Uint8Array): Promise<number> {
     const promise = this.#task(state, (id) => writeSetPolicy(this.#out, id, state.handle, policy))
-    return promise as Promise<number> // a SET_POLICY is answered by a DONE or an ERROR
+    // a SET_POLICY is answered by a DONE or an ERROR
+    const closed = promise as Promise<number>
+    const { logger } = state
+    if (logger === null) return closed
+    return closed.then((closedConnections) => {
+      log(logger, 'info', 'policy in force', { closedConnections })
+      return closedConnections
+    })
   }
 
   /** Shakes hands with `authority` and tells its keys. */
@@ -410,6 +419,14 @@ export class Engine {
     if (channels.requestResponse.hasSubscribers) {
       channels.requestResponse.publish({ request: factsOf(pending), response })
     }
+    if (pending.state.logger !== null) {
+      log(pending.state.logger, 'debug', 'response', {
+        ...factsOf(pending),
+        status: response.status,
+        remoteAddress: response.remoteAddress,
+        ms: response.timings.firstByte,
+      })
+    }
     pending.resolve(response)
   }
 
@@ -460,6 +477,7 @@ export class Engine {
       }
       if (channels.requestError.hasSubscribers)
         channels.requestError.publish({ request: factsOf(pending), error })
+      if (pending.state.logger !== null) logFailure(pending.state.logger, pending, error)
     }
     pending.reject(error)
   }
@@ -539,6 +557,24 @@ function readCookieString(cookies: unknown): string {
   if (!isFieldValue(cookies))
     throw new TypeError('getCookieString gave a character that no field may hold (RFC 9110 §5.5)')
   return cookies
+}
+
+function logFailure(logger: Logger, pending: Pending, error: unknown): void {
+  const facts = {
+    ...factsOf(pending),
+    code: codeOfThrown(error),
+    message: withoutCredentials(messageOf(error)),
+  }
+  if (!(error instanceof BadPinError)) {
+    log(logger, 'warn', 'request failed', facts)
+    return
+  }
+  const { hostname, foundPins, expectedPins, patterns, hint } = error
+  log(logger, 'error', 'bad pin', { ...facts, hostname, foundPins, expectedPins, patterns, hint })
+}
+
+function codeOfThrown(error: unknown): unknown {
+  return typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined
 }
 
 function factsOf(pending: Pending): { method: string; url: string } {

@@ -35,6 +35,7 @@ export {
 } from './errors.js'
 export type { FetchAllOptions, FetchAllResult } from './fetch-all.js'
 export { Headers } from './headers.js'
+export type { LogFacts, LogFunction, Logger, LogLevel } from './logger.js'
 export type { LookupFunction } from './lookup.js'
 export { describeInputs, versions } from './native.js'
 export type { AnchorsInput, ClientOptions, LookupMap } from './options.js'

@@ -1,6 +1,7 @@
 import type { BadPinHandler } from './bad-pin.js'
 import { CookieJar, type ForeignCookieJar, handleOf } from './cookies.js'
 import { invalidOption, nameOf, PolicyError } from './errors.js'
+import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import { type PinsInput, type Policy, writePolicy } from './policy.js'
 import {
@@ -36,6 +37,13 @@ export interface ClientOptions {
    * @default null
    */
   readonly onBadPin?: BadPinHandler | null | undefined
+  /**
+   * Told of requests, responses, failures and bad pins, by level: `console`, or whatever has some of its `debug`, `info`,
+   * `warn` and `error`. Secrets are taken out.
+   *
+   * @default null
+   */
+  readonly logger?: Logger | null | undefined
   /** What becomes of requests to hosts without pins. @default 'allow' */
   readonly unpinned?: 'allow' | 'refuse' | undefined
   /** The trust anchors, instead of the built-in ones (Mozilla's). @default the built-in ones */
@@ -153,6 +161,7 @@ export const DEFAULTS = {
 const NAMES = [
   'pins',
   'onBadPin',
+  'logger',
   'unpinned',
   'ca',
   'extraCa',
@@ -213,6 +222,7 @@ export interface Settings extends CallDefaults {
   readonly config: Uint8Array
   readonly onBadPin: BadPinHandler | null
   readonly lookup: LookupFunction | null
+  readonly logger: Logger | null
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
   /** The cookie jar that was given, if it is the engine's own. */
@@ -274,11 +284,23 @@ export function readOptions(options: unknown): Settings {
     config: out.written(),
     onBadPin: onBadPin as BadPinHandler | null, // a function: what it takes can't be asked
     lookup,
+    logger: readLogger(given.get('logger')),
     jar: jar instanceof CookieJar ? null : (jar ?? null),
     cookieJar: jar instanceof CookieJar ? jar : jar === undefined ? undefined : null,
     baseUrl: readBaseUrl(given.get('baseUrl')),
     hasDefaultType: hasField(headers, 'content-type'),
   }
+}
+
+function readLogger(value: unknown): Logger | null {
+  if (value === undefined || value === null) return null
+  if (typeof value !== 'object') throw wrongType('logger', value, 'an object of functions or null')
+  for (const level of LOG_LEVELS) {
+    const given: unknown = Reflect.get(value, level)
+    if (given !== undefined && typeof given !== 'function')
+      throw invalidOption('logger', `logger.${level} is ${nameOf(given)}: give a function`)
+  }
+  return value // has what was asked for
 }
 
 function readBaseUrl(value: unknown): string | null {

@@ -5,6 +5,7 @@
 
 import type { BadPinHandler } from './bad-pin.js'
 import type { ForeignCookieJar } from './cookies.js'
+import type { Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import type { Call } from './request.js'
 import type { Response } from './response.js'
@@ -27,6 +28,7 @@ export interface ClientState {
   readonly lookup: LookupFunction | null
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
+  readonly logger: Logger | null
 }
 
 /** Part of a body. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
-import { type Endpoint, startGenuine } from '../testkit.js'
+import { type Endpoint, startGenuine, startProxy } from '../testkit.js'
 import { Command } from './command.js'
 
 const command = new Command()
@@ -79,6 +79,22 @@ test('--server-name is what TLS asks for and the certificate must have', async (
   const unnamed = await command.run(['pins', authority, '--ca', ca])
   expect(unnamed).toMatchObject({ code: 4, stdout: '' })
   expect(unnamed.stderr).toContain('(ERR_CERT_NAME_MISMATCH)')
+})
+
+test('--proxy is gone through, and its refusal told', async () => {
+  await using server = await startGenuine()
+  await using proxy = await startProxy({ kind: 'connect', to: server, credentials: 'user:pass' })
+  const ca = command.file('proxied.pem', server.ca)
+  const authority = 'api.example.test:443'
+  const run = (url: string) => command.run(['pins', authority, '--ca', ca, '--proxy', url])
+
+  const passed = await run(proxy.url)
+  expect(passed).toEqual({ code: 0, stdout: block(authority, server.pathPins), stderr: '' })
+  expect(await proxy.stats()).toMatchObject({ tunnels: 1, authorities: [authority] })
+  const refused = await run(proxy.at('127.0.0.1', 'user:hunter2'))
+  expect(refused).toMatchObject({ code: 3, stdout: '' })
+  expect(refused.stderr).toContain('(ERR_PROXY)')
+  expect(refused.stderr).not.toContain('hunter2')
 })
 
 test('--long adds role, subject and expiry in columns', async () => {

@@ -26,6 +26,7 @@ Prints the pins of each server's verified certificate path, leaf first, root las
   --ca FILE             trust the certificates in FILE instead of the built-in roots
   --connect HOST:PORT   connect there; names in TLS and output stay what they are
   --server-name NAME    ask for NAME in TLS and look for it in certificates
+  --proxy URL           go through an http:, https:, socks5: or socks5h: proxy
   --timeout SECONDS     for each server, look-up to handshake; 0 for none (default 30)
   --help                show this
 `
@@ -68,6 +69,7 @@ export async function pins(args: string[]): Promise<number> {
       ca: { type: 'string' },
       connect: { type: 'string' },
       'server-name': { type: 'string' },
+      proxy: { type: 'string' },
       timeout: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -112,11 +114,13 @@ export async function pins(args: string[]): Promise<number> {
 async function clientOptions(values: {
   ca?: string
   'server-name'?: string
+  proxy?: string
   timeout?: string
 }): Promise<ClientOptions> {
-  const { ca: file, 'server-name': serverName, timeout } = values
+  const { ca: file, 'server-name': serverName, proxy, timeout } = values
   const options: ClientOptions = {
     serverName,
+    proxy,
     timeout: timeout === undefined ? undefined : readSeconds(timeout),
   }
   await prove(options)
