@@ -131,6 +131,12 @@ export interface ClientOptions {
    * @default the system's resolver
    */
   readonly lookup?: LookupMap | LookupFunction | undefined
+  /** Milliseconds for which the addresses of a host are remembered; 0 for a lookup at each connection. @default 0 */
+  readonly dnsTtl?: number | undefined
+  /** Which addresses are tried: of IPv4, of IPv6, or 0 for both by turns (RFC 8305). @default 0 */
+  readonly family?: 0 | 4 | 6 | undefined
+  /** The IP address of this machine that connections are made from. @default the system's choice */
+  readonly localAddress?: string | undefined
   /** The oldest TLS version to accept. @default 'TLSv1.2' */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
@@ -147,6 +153,8 @@ export const DEFAULTS = {
   headersTimeout: 0,
   bodyTimeout: 0,
   retry: 0,
+  dnsTtl: 0,
+  family: 0,
   maxResponseBytes: 512 * 1024 * 1024,
   decompress: true,
   maxExpansion: 200,
@@ -188,6 +196,9 @@ const NAMES = [
   'baseUrl',
   'headers',
   'lookup',
+  'dnsTtl',
+  'family',
+  'localAddress',
   'minVersion',
 ] as const satisfies readonly (keyof ClientOptions)[]
 
@@ -277,6 +288,15 @@ export function readOptions(options: unknown): Settings {
   } catch (cause) {
     throw asOption('retry', cause)
   }
+  out.u32(milliseconds(given, 'dnsTtl', DEFAULTS.dnsTtl))
+  const family = givenOr(given, 'family', DEFAULTS.family)
+  if (family !== 0 && family !== 4 && family !== 6) throw wrongType('family', family, '4, 6 or 0')
+  out.u8(family)
+  const localAddress = given.get('localAddress')
+  if (localAddress !== undefined && typeof localAddress !== 'string')
+    throw wrongType('localAddress', localAddress, 'an IP address')
+  out.flag(localAddress !== undefined)
+  if (localAddress !== undefined) out.str(localAddress)
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

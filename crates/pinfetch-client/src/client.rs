@@ -462,7 +462,7 @@ impl Client {
         let progress = Progress::new(Phase::Dns);
         let proxy = self.gate.proxy_side(&policy, &key, None)?;
         let route = Route {
-            lookup: &config.lookup,
+            dialing: &self.gate.dialing,
             key: &key,
             proxy_tls: proxy.as_ref().and_then(|proxy| proxy.tls.as_deref()),
             proxy_record: proxy.as_ref().map(|proxy| &proxy.record),

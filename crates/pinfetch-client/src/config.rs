@@ -1,5 +1,6 @@
 //! What a client can be told, and which of it a connection depends on.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,6 +68,12 @@ pub struct Config {
     pub reuse: bool,
     /// Where addresses come from.
     pub lookup: Lookup,
+    /// How long addresses are remembered; not at all for no time.
+    pub dns_ttl: Duration,
+    /// Which addresses are tried.
+    pub family: Family,
+    /// The address that connections are made from; the system's choice if none.
+    pub local_address: Option<IpAddr>,
     /// Header fields for every request that does not set them itself.
     pub headers: Vec<Field>,
 }
@@ -97,6 +104,9 @@ impl Default for Config {
             quarantine: false,
             reuse: true,
             lookup: Lookup::System,
+            dns_ttl: Duration::ZERO,
+            family: Family::Any,
+            local_address: None,
             headers: Vec::new(),
         }
     }
@@ -130,6 +140,28 @@ impl ProxyChoice {
             Self::Direct => None,
             Self::Always(proxy) => Some(proxy.clone()),
             Self::Environment(proxies) => proxies.for_target(scheme, host, port).cloned(),
+        }
+    }
+}
+
+/// Which addresses are tried.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Family {
+    /// Of either family.
+    #[default]
+    Any,
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    pub(crate) fn covers(self, address: &IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
         }
     }
 }
@@ -211,6 +243,9 @@ impl ConnectionKey {
             min_version: _,
             http2: _,
             lookup: _,
+            dns_ttl: _,
+            family: _,
+            local_address: _,
             // limits and fields: no bearing on who is at the other end
             connections: _,
             timeout: _,

@@ -24,7 +24,9 @@ mod target;
 
 pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, Via};
 pub use coding::{Coding, CodingError};
-pub use config::{Config, MinVersion, ProxyChoice, RedirectMode, Trust, TrustAnchors, Unpinned};
+pub use config::{
+    Config, Family, MinVersion, ProxyChoice, RedirectMode, Trust, TrustAnchors, Unpinned,
+};
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::proxy::{
     ConnectFieldError, EnvironmentError, EnvironmentProxies, Proxy, ProxyError, ProxyUrlError,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Cookies, Field, Lookup, MinVersion, ProxyChoice, RequestError, Trust,
-    TrustAnchors, Unpinned, from_environment,
+    Client, Code, Config, Cookies, Family, Field, Lookup, MinVersion, ProxyChoice, RequestError,
+    Trust, TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -87,14 +87,7 @@ fn read_config(
     let timeout = limit(record)?;
     let max_response_bytes = u64::try_from(record.i64()?).map_err(|_| Malformed)?;
     let idle_timeout = Duration::from_millis(record.u32()?.into());
-    let lookup_kind = record.u8()?;
-    let answers = record.list(|record| Ok((record.str()?, record.list(Reader::str)?)))?;
-    let lookup = match lookup_kind {
-        0 => Lookup::System,
-        1 => Lookup::Map(Arc::new(read_answers(answers)?)),
-        2 => core.resolver(handle),
-        _ => return Err(Malformed.into()),
-    };
+    let lookup = lookup_choice(core, handle, record)?;
     let headers = record.list(|record| Ok((record.str()?, record.bytes()?)))?;
     let headers = headers
         .into_iter()
@@ -123,6 +116,9 @@ fn read_config(
     let headers_timeout = limit(record)?;
     let body_timeout = limit(record)?;
     let retry = retry(record)??;
+    let dns_ttl = Duration::from_millis(record.u32()?.into());
+    let family = family(record)?;
+    let local_address = record.opt(Reader::str)?.map(local_address).transpose()?;
     let trust = if insecure {
         if ca.is_some() || !extra.is_empty() || system {
             return Err(failed(
@@ -156,9 +152,43 @@ fn read_config(
         headers_timeout,
         body_timeout,
         retry,
+        dns_ttl,
+        family,
+        local_address,
         proxy,
         lookup,
         headers,
+    })
+}
+
+fn lookup_choice(
+    core: &Arc<Core>,
+    handle: u32,
+    record: &mut Reader<'_>,
+) -> Result<Lookup, RequestError> {
+    let lookup_kind = record.u8()?;
+    let answers = record.list(|record| Ok((record.str()?, record.list(Reader::str)?)))?;
+    Ok(match lookup_kind {
+        0 => Lookup::System,
+        1 => Lookup::Map(Arc::new(read_answers(answers)?)),
+        2 => core.resolver(handle),
+        _ => return Err(Malformed.into()),
+    })
+}
+
+fn family(record: &mut Reader<'_>) -> Result<Family, Malformed> {
+    Ok(match record.u8()? {
+        0 => Family::Any,
+        4 => Family::V4,
+        6 => Family::V6,
+        _ => return Err(Malformed),
+    })
+}
+
+fn local_address(text: &str) -> Result<IpAddr, RequestError> {
+    text.parse().map_err(|_| {
+        let problem = format!("localAddress {text:?} is no IP address");
+        failed(Code::PolicyInvalidOption, problem)
     })
 }
 

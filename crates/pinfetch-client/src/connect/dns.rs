@@ -80,7 +80,7 @@ fn some(host: &Host, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, RequestError
     Ok(addresses)
 }
 
-fn failure(host: &Host, code: &str, reason: &str) -> RequestError {
+pub(crate) fn failure(host: &Host, code: &str, reason: &str) -> RequestError {
     RequestError::Dns {
         host: host.clone(),
         system_code: code.into(),

@@ -1,5 +1,6 @@
 //! From an origin to a connection that may be used: name, TCP, TLS and the verdict, in this order.
 
+pub(crate) mod dial;
 pub(crate) mod dns;
 pub(crate) mod proxy;
 pub(crate) mod revocable;
@@ -12,20 +13,18 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use http::HeaderMap;
-use pinfetch_pins::{Host, Pin, VerifiedPath, VerifyError};
+use pinfetch_pins::{Pin, VerifiedPath, VerifyError};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::ConnectionKey;
-use crate::connect::dns::Lookup;
+use crate::connect::dial::Dialing;
 use crate::connect::proxy::{ProxyError, TunnelTarget};
 use crate::connect::revocable::Transport;
 use crate::connect::socket::{Socket, Tcp};
@@ -33,9 +32,6 @@ use crate::connect::tls::OriginTls;
 use crate::deadline::{Phase, Progress, micros};
 use crate::error::RequestError;
 use crate::gate::ProxyRecord;
-
-/// How long one address is tried alone before the next joins (RFC 8305 §5: 250 ms).
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What is known of a connection from its handshake on.
 #[derive(Debug)]
@@ -237,7 +233,7 @@ pub(crate) struct Connected {
 /// Where a connection leads, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct Route<'a> {
-    pub(crate) lookup: &'a Lookup,
+    pub(crate) dialing: &'a Dialing,
     pub(crate) key: &'a ConnectionKey,
     /// TLS to an `https:` proxy.
     pub(crate) proxy_tls: Option<&'a OriginTls>,
@@ -332,7 +328,7 @@ pub(crate) async fn present(route: Route<'_>, tls: &OriginTls) -> Result<Present
 /// Opens the way to the server, through the proxy if there is one.
 async fn open(route: Route<'_>) -> Result<Way, RequestError> {
     let Route {
-        lookup,
+        dialing,
         key,
         proxy_tls,
         proxy_record,
@@ -345,11 +341,11 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
         tls: 0,
     };
     let Some(proxy) = &key.proxy else {
-        let (stream, remote, dns) = dial(lookup, &key.host, key.port, progress).await?;
+        let dialled = dialing.dial(&key.host, key.port, progress).await?;
         return Ok(Way {
-            socket: Socket::Tcp(Tcp::new(stream, None)),
-            remote,
-            times: times(dns),
+            socket: Socket::Tcp(Tcp::new(dialled.stream, None)),
+            remote: dialled.remote,
+            times: times(dialled.resolved),
             proxy_path: None,
         });
     };
@@ -361,18 +357,19 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
         TunnelTarget::of_host(&key.host, key.port)
     } else {
         progress.enter(Phase::Dns);
-        let addresses = dns::resolve(lookup, &key.host).await?;
+        let addresses = dialing.resolve(&key.host).await?;
         let first = addresses.into_iter().next();
         let first =
             first.ok_or_else(|| RequestError::Internal("a name without addresses".into()))?;
         TunnelTarget::of_address(SocketAddr::new(first, key.port))
     };
-    let dialled = dial(lookup, proxy.host(), proxy.port(), progress).await;
-    let (stream, remote, dns) = dialled.map_err(|error| match error {
+    let dialled = dialing.dial(proxy.host(), proxy.port(), progress).await;
+    let dialled = dialled.map_err(|error| match error {
         RequestError::Connect { source, .. } => failed(ProxyError::Io(source)),
         other => other,
     })?;
-    let stream = Tcp::new(stream, proxy_record.cloned());
+    let remote = dialled.remote;
+    let stream = Tcp::new(dialled.stream, proxy_record.cloned());
     let (socket, proxy_path) = match proxy_tls {
         None => (Socket::Tcp(stream), None),
         Some(tls) => {
@@ -395,64 +392,9 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
     Ok(Way {
         socket,
         remote,
-        times: times(dns),
+        times: times(dialled.resolved),
         proxy_path,
     })
-}
-
-/// Opens a TCP connection to the first address that answers, each next one joining after a head start (RFC 8305); tells
-/// how many microseconds it took to resolve the name, too.
-async fn dial(
-    lookup: &Lookup,
-    host: &Host,
-    port: u16,
-    progress: &Progress,
-) -> Result<(TcpStream, SocketAddr, u32), RequestError> {
-    progress.enter(Phase::Dns);
-    let begun = Instant::now();
-    let addresses = dns::resolve(lookup, host).await?;
-    let resolved = micros(begun.elapsed());
-    progress.enter(Phase::Connect);
-    let mut waiting = addresses
-        .into_iter()
-        .map(|address| SocketAddr::new(address, port));
-    let mut racing = FuturesUnordered::new();
-    let mut failure = None;
-    loop {
-        if let Some(address) = waiting.next() {
-            racing.push(async move { (TcpStream::connect(address).await, address) });
-        }
-        let outcome = if waiting.len() == 0 {
-            racing.next().await
-        } else {
-            match tokio::time::timeout(HEAD_START, racing.next()).await {
-                Ok(outcome) => outcome,
-                Err(_elapsed) => continue,
-            }
-        };
-        match outcome {
-            Some((Ok(stream), address)) => {
-                // without it a small request would wait for the acknowledgement of the one before (RFC 896)
-                let _ = stream.set_nodelay(true);
-                return Ok((stream, address, resolved));
-            }
-            Some((Err(error), address)) => failure = Some((error, address)),
-            None => {}
-        }
-        if racing.is_empty() && waiting.len() == 0 {
-            let (source, remote) = failure.unwrap_or_else(|| {
-                (
-                    io::ErrorKind::AddrNotAvailable.into(),
-                    ([0, 0, 0, 0], port).into(),
-                )
-            });
-            return Err(RequestError::Connect {
-                host: host.clone(),
-                remote,
-                source: Arc::new(source),
-            });
-        }
-    }
 }
 
 async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(

@@ -61,7 +61,7 @@ impl Attempt {
         self.settled = false;
         let limit = self.limit();
         let route = Route {
-            lookup: &self.gate.config.lookup,
+            dialing: &self.gate.dialing,
             key: &self.key,
             proxy_tls: self.proxy_tls.as_deref(),
             proxy_record: self.proxy_record.as_ref(),

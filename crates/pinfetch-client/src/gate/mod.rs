@@ -28,6 +28,7 @@ pub(crate) use self::proxies::{Proxies, Record as ProxyRecord};
 use self::attempt::Attempt;
 use self::lease::Http2;
 use crate::config::{Config, ConnectionKey, Scheme, Unpinned};
+use crate::connect::dial::Dialing;
 use crate::connect::tls::{OriginTls, Requirement, Verdict, Verification};
 use crate::connect::{ConnectionFacts, Live};
 use crate::deadline::{Phase, Progress};
@@ -50,6 +51,7 @@ pub(crate) struct Gate {
     pub(crate) http2_fields: HeaderMap,
     pub(crate) destinations: Destinations,
     pub(crate) proxies: Proxies,
+    pub(crate) dialing: Dialing,
     verification: Verification,
     state: Mutex<State>,
     born: Instant,
@@ -130,11 +132,12 @@ impl Gate {
     ) -> Arc<Self> {
         let policy = Arc::new(std::mem::take(&mut config.policy));
         Arc::new(Self {
-            config,
             http2_fields: to_map(&fields),
             fields,
             destinations: Destinations::default(),
             proxies: Proxies::default(),
+            dialing: Dialing::new(&config),
+            config,
             verification,
             state: Mutex::new(State {
                 policy,
