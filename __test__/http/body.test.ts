@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Client, type ClientOptions, type Response } from '../../src/index.js'
+import { Client, type Response } from '../../src/index.js'
+import { clientOf } from '../clients.js'
 import { startEcho, startRaw } from '../raw.js'
-import { type Endpoint, startGenuine } from '../testkit.js'
+import { startGenuine } from '../testkit.js'
 
 let folder: string
 
@@ -14,15 +15,6 @@ beforeAll(async () => {
 })
 
 afterAll(() => rm(folder, { recursive: true }))
-
-function clientOf(server: Endpoint, options: ClientOptions = {}): Client {
-  return new Client({
-    ca: server.ca,
-    lookup: server.lookup,
-    pins: { [server.hostname]: [server.leafPin] },
-    ...options,
-  })
-}
 
 /** What the genuine server sends as `/bytes/N`. */
 function letters(length: number): string {

@@ -1,16 +1,8 @@
 import { channel } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
-import { Client, type ClientOptions } from '../../src/index.js'
-import { type Endpoint, startGenuine, startInterceptor } from '../testkit.js'
-
-function clientOf(server: Endpoint, options: ClientOptions = {}): Client {
-  return new Client({
-    ca: server.ca,
-    lookup: server.lookup,
-    pins: { [server.hostname]: [server.leafPin] },
-    ...options,
-  })
-}
+import { Client } from '../../src/index.js'
+import { clientOf } from '../clients.js'
+import { startGenuine, startInterceptor } from '../testkit.js'
 
 interface Echo {
   method: string

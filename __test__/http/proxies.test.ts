@@ -1,17 +1,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { Client, type ClientOptions } from '../../src/index.js'
-import { type Endpoint, startGenuine, startInterceptor, startProxy } from '../testkit.js'
-
-function clientOf(server: Endpoint, options: ClientOptions = {}): Client {
-  return new Client({
-    ca: server.ca,
-    lookup: server.lookup,
-    pins: { [server.hostname]: [server.leafPin] },
-    ...options,
-  })
-}
+import { Client } from '../../src/index.js'
+import { clientOf } from '../clients.js'
+import { startGenuine, startInterceptor, startProxy } from '../testkit.js'
 
 test('what goes through each proxy is counted, by its credentials', async () => {
   await using server = await startGenuine()

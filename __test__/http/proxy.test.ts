@@ -1,7 +1,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { Client, type ClientOptions } from '../../src/index.js'
+import { Client } from '../../src/index.js'
+import { clientOf } from '../clients.js'
 import {
   type Endpoint,
   type ForwardProxy,
@@ -9,15 +10,6 @@ import {
   startInterceptor,
   startProxy,
 } from '../testkit.js'
-
-function clientOf(server: Endpoint, options: ClientOptions = {}): Client {
-  return new Client({
-    ca: server.ca,
-    lookup: server.lookup,
-    pins: { [server.hostname]: [server.leafPin] },
-    ...options,
-  })
-}
 
 afterEach(() => {
   vi.unstubAllEnvs()

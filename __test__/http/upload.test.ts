@@ -79,6 +79,21 @@ async function* pieces(
 }
 
 const piece = Buffer.alloc(100_000, 'x')
+
+/** A source without an end, which knows whether it was let go of. */
+function endless(): { isLetGo: boolean; chunks(): AsyncGenerator<Uint8Array> } {
+  return {
+    isLetGo: false,
+    async *chunks() {
+      try {
+        for (;;) yield piece
+      } finally {
+        this.isLetGo = true
+      }
+    },
+  }
+}
+
 const kinds: [
   kind: string,
   make: () => BodyInit | Promise<BodyInit>,
@@ -145,18 +160,14 @@ describe.each(['1.1', '2'])('over HTTP/%s', (version) => {
     const [url, options] = target()
     await using client = new Client(options)
     const controller = new AbortController()
-    let isLetGo = false
-    async function* endless(): AsyncGenerator<Uint8Array> {
-      try {
-        for (;;) yield piece
-      } finally {
-        isLetGo = true
-      }
-    }
-    const sending = client.post(`${url}/stall`, { body: endless(), signal: controller.signal })
+    const source = endless()
+    const sending = client.post(`${url}/stall`, {
+      body: source.chunks(),
+      signal: controller.signal,
+    })
     setTimeout(() => controller.abort(), 50)
     await expect(sending).rejects.toMatchObject({ name: 'AbortError' })
-    await expect.poll(() => isLetGo).toBe(true)
+    await expect.poll(() => source.isLetGo).toBe(true)
   })
 
   test('what a server does not read is not read ahead', async () => {
@@ -198,17 +209,10 @@ describe.each(['1.1', '2'])('over HTTP/%s', (version) => {
 
 test('a server that answers early is heard, and the source let go of', async () => {
   await using client = new Client()
-  let isLetGo = false
-  async function* endless(): AsyncGenerator<Uint8Array> {
-    try {
-      for (;;) yield piece
-    } finally {
-      isLetGo = true
-    }
-  }
-  const response = await client.post(`${here}/early`, { body: endless() })
+  const source = endless()
+  const response = await client.post(`${here}/early`, { body: source.chunks() })
   expect([response.status, await response.text()]).toEqual([413, 'too large'])
-  await expect.poll(() => isLetGo).toBe(true)
+  await expect.poll(() => source.isLetGo).toBe(true)
 })
 
 test('a form arrives as it was, odd names and files from the disk included', async () => {

@@ -607,21 +607,10 @@ pub(crate) fn read_request<'r>(
     };
     let mut request = Request {
         method,
-        url,
         headers,
         body,
         timeout,
-        redirect: None,
-        max_redirects: None,
-        decompress: None,
-        cookies: None,
-        max_response_bytes: None,
-        max_expansion: None,
-        headers_timeout: None,
-        body_timeout: None,
-        retry: None,
-        reuse: None,
-        via: Via::OfClient,
+        ..Request::get(url)
     };
     while !record.is_empty() {
         match record.u8()? {
