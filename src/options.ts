@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { BadPinHandler } from './bad-pin.js'
 import { CookieJar, type ForeignCookieJar, handleOf } from './cookies.js'
 import { invalidOption, nameOf, PolicyError } from './errors.js'
@@ -137,6 +138,22 @@ export interface ClientOptions {
   readonly family?: 0 | 4 | 6 | undefined
   /** The IP address of this machine that connections are made from. @default the system's choice */
   readonly localAddress?: string | undefined
+  /**
+   * A certificate for servers that ask who the client is, which its intermediates may follow, in PEM; `key` is its key.
+   * No proxy sees it.
+   *
+   * @default none
+   */
+  readonly cert?: string | Uint8Array | undefined
+  /** The private key of `cert` in PEM (PKCS#8, PKCS#1, SEC1), not encrypted. @default none */
+  readonly key?: string | Uint8Array | undefined
+  /**
+   * The file that the secrets of TLS are appended to, for tools that read captured traffic; true for the one that the
+   * variable `SSLKEYLOGFILE` names. Whoever has the file reads everything.
+   *
+   * @default false
+   */
+  readonly keyLogFile?: string | boolean | undefined
   /** The oldest TLS version to accept. @default 'TLSv1.2' */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
@@ -199,6 +216,9 @@ const NAMES = [
   'dnsTtl',
   'family',
   'localAddress',
+  'cert',
+  'key',
+  'keyLogFile',
   'minVersion',
 ] as const satisfies readonly (keyof ClientOptions)[]
 
@@ -297,6 +317,10 @@ export function readOptions(options: unknown): Settings {
     throw wrongType('localAddress', localAddress, 'an IP address')
   out.flag(localAddress !== undefined)
   if (localAddress !== undefined) out.str(localAddress)
+  writeIdentity(out, given.get('cert'), given.get('key'))
+  const keyLogFile = readKeyLogFile(given.get('keyLogFile'))
+  out.flag(keyLogFile !== null)
+  if (keyLogFile !== null) out.str(keyLogFile)
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')
@@ -310,6 +334,36 @@ export function readOptions(options: unknown): Settings {
     baseUrl: readBaseUrl(given.get('baseUrl')),
     hasDefaultType: hasField(headers, 'content-type'),
   }
+}
+
+function writeIdentity(out: Writer, cert: unknown, key: unknown): void {
+  if (cert === undefined && key === undefined) {
+    out.u8(0)
+    return
+  }
+  if (cert === undefined) throw invalidOption('cert', 'key is given without cert: give both')
+  if (key === undefined) throw invalidOption('key', 'cert is given without key: give both')
+  out.u8(1)
+  for (const [option, value] of [
+    ['cert', cert],
+    ['key', key],
+  ] as const) {
+    if (typeof value !== 'string' && !(value instanceof Uint8Array))
+      throw wrongType(option, value, 'PEM')
+    out.blob(value)
+  }
+}
+
+function readKeyLogFile(value: unknown): string | null {
+  if (value === undefined || value === false) return null
+  if (value === true) {
+    const named = process.env.SSLKEYLOGFILE
+    if (named) return resolve(named)
+    throw invalidOption('keyLogFile', 'keyLogFile is true, and SSLKEYLOGFILE names no file')
+  }
+  if (typeof value !== 'string') throw wrongType('keyLogFile', value, 'a path, true or false')
+  if (value === '') throw invalidOption('keyLogFile', 'keyLogFile is empty: give a path')
+  return resolve(value)
 }
 
 function readLogger(value: unknown): Logger | null {

@@ -14,14 +14,15 @@ use tokio::time::Instant;
 
 use crate::coding::{self, CodingError, Codings, Decoder, Limits};
 use crate::config::{Config, ConnectionKey, RedirectMode, Scheme, Trust};
+use crate::connect::key_log::KeyLogFile;
 use crate::connect::proxy::Proxy;
 use crate::connect::roots::Roots;
-use crate::connect::tls::{OriginTls, Requirement, Verification};
+use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verification};
 use crate::connect::{ConnectionFacts, Live, Route, present};
 use crate::content::{self, Begun, ResponseBody, Streaming};
 use crate::cookies::{Cookies, Keeping};
 use crate::deadline::{Phase, Progress, Timings};
-use crate::error::RequestError;
+use crate::error::{Code, RequestError};
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
 use crate::exchange::upload::{MessageBody, Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
@@ -246,8 +247,9 @@ impl Client {
             environment.next_connection.clone(),
         );
         let fields = client_fields(&config)?;
+        let tls = tls_settings(&config)?;
         Ok(Self {
-            gate: Gate::new(config, fields, verification, on_gone, next_connection),
+            gate: Gate::new(config, fields, verification, tls, on_gone, next_connection),
         })
     }
 
@@ -451,7 +453,7 @@ impl Client {
         };
         let internal = |error: rustls::Error| RequestError::Internal(error.to_string().into());
         let tls = if presented {
-            OriginTls::unverified(&key, config.min_version).map_err(internal)?
+            OriginTls::unverified(&key, &self.gate.tls).map_err(internal)?
         } else {
             let requirement = Requirement::of(&policy, &key);
             self.gate.admit(&key, &requirement)?;
@@ -845,6 +847,23 @@ fn shared_key_of(target: &Target, via: &Via) -> Arc<ConnectionKey> {
     } else {
         key.through(proxy.cloned())
     }
+}
+
+fn tls_settings(config: &Config) -> Result<TlsSettings, RequestError> {
+    let key_log = config.key_log.as_deref().map(|path| {
+        KeyLogFile::open(path).map_err(|error| RequestError::Option {
+            code: Code::PolicyInvalidOption,
+            problem: format!("keyLogFile {}: {error}", path.display()).into(),
+        })
+    });
+    Ok(TlsSettings {
+        http2: config.http2,
+        min_version: config.min_version,
+        identity: config.identity.clone(),
+        key_log: key_log
+            .transpose()?
+            .map(|file| Arc::new(file) as Arc<dyn rustls::KeyLog>),
+    })
 }
 
 /// The fields that every request of a client carries, unless it sets them itself.

@@ -1,6 +1,7 @@
 //! What a client can be told, and which of it a connection depends on.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use pinfetch_pins::{Host, Policy};
 
 use crate::connect::dns::Lookup;
+use crate::connect::identity::Identity;
 use crate::connect::proxy::{EnvironmentProxies, Proxy};
 use crate::cookies::Cookies;
 use crate::exchange::fields::Field;
@@ -30,6 +32,10 @@ pub struct Config {
     pub trust: Trust,
     /// The TLS server name for every connection, in place of the URL's host. Pins of both are looked up and both must hold.
     pub server_name: Option<Host>,
+    /// Who the client is, for servers that ask.
+    pub identity: Option<Identity>,
+    /// The file that TLS secrets are appended to; whoever reads it reads the traffic.
+    pub key_log: Option<PathBuf>,
     /// The lowest TLS version.
     pub min_version: MinVersion,
     /// Whether HTTP/2 is offered (ALPN, RFC 7301).
@@ -85,6 +91,8 @@ impl Default for Config {
             unpinned: Unpinned::Allow,
             trust: Trust::Anchors(TrustAnchors::default()),
             server_name: None,
+            identity: None,
+            key_log: None,
             min_version: MinVersion::Tls12,
             http2: true,
             connections: 128,
@@ -240,6 +248,8 @@ impl ConnectionKey {
             unpinned: _,
             // fixed for the client, whose pool and sessions nobody shares
             trust: _,
+            identity: _,
+            key_log: _,
             min_version: _,
             http2: _,
             lookup: _,

@@ -28,6 +28,7 @@ pub use config::{
     Config, Family, MinVersion, ProxyChoice, RedirectMode, Trust, TrustAnchors, Unpinned,
 };
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
+pub use connect::identity::{Identity, IdentityError};
 pub use connect::proxy::{
     ConnectFieldError, EnvironmentError, EnvironmentProxies, Proxy, ProxyError, ProxyUrlError,
     UserInformation, from_environment,

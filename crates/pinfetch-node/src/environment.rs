@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Cookies, Family, Field, Lookup, MinVersion, ProxyChoice, RequestError,
-    Trust, TrustAnchors, Unpinned, from_environment,
+    Client, Code, Config, Cookies, Family, Field, Identity, Lookup, MinVersion, ProxyChoice,
+    RequestError, Trust, TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -119,6 +119,12 @@ fn read_config(
     let dns_ttl = Duration::from_millis(record.u32()?.into());
     let family = family(record)?;
     let local_address = record.opt(Reader::str)?.map(local_address).transpose()?;
+    let identity = record.opt(|record| Ok((record.bytes()?, record.bytes()?)))?;
+    let identity = identity.map(|(cert, key)| Identity::from_pem(cert, key));
+    let identity = identity
+        .transpose()
+        .map_err(|error| failed(Code::PolicyInvalidOption, error.to_string()))?;
+    let key_log = record.opt(Reader::str)?.map(Into::into);
     let trust = if insecure {
         if ca.is_some() || !extra.is_empty() || system {
             return Err(failed(
@@ -155,6 +161,8 @@ fn read_config(
         dns_ttl,
         family,
         local_address,
+        identity,
+        key_log,
         proxy,
         lookup,
         headers,

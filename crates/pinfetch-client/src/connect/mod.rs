@@ -2,6 +2,8 @@
 
 pub(crate) mod dial;
 pub(crate) mod dns;
+pub(crate) mod identity;
+pub(crate) mod key_log;
 pub(crate) mod proxy;
 pub(crate) mod revocable;
 pub(crate) mod roots;

@@ -10,9 +10,10 @@ use pinfetch_pins::{Anchors, EffectivePins, Pin, PinVerifier, Policy, VerifiedPa
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, KeyLog, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::identity::Identity;
 use crate::config::{ConnectionKey, MinVersion};
 
 /// ring's algorithms, for all clients. AES-128 with SHA-256 comes first, as in browsers and Go: processors have
@@ -40,6 +41,16 @@ const SESSIONS: usize = 8;
 pub(crate) enum Verification {
     Anchors(Arc<Anchors>),
     Insecure,
+}
+
+/// What all TLS of a client has in common.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsSettings {
+    pub(crate) http2: bool,
+    pub(crate) min_version: MinVersion,
+    /// Shown to servers that ask, and to no proxy.
+    pub(crate) identity: Option<Identity>,
+    pub(crate) key_log: Option<Arc<dyn KeyLog>>,
 }
 
 /// What the policy in force demands of the path to an origin.
@@ -116,8 +127,7 @@ impl OriginTls {
         verification: &Verification,
         requirement: &Requirement,
         key: &ConnectionKey,
-        http2: bool,
-        min_version: MinVersion,
+        settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
         let verifier = match verification {
             Verification::Anchors(anchors) => Some(Arc::new(PinVerifier::new(
@@ -132,7 +142,7 @@ impl OriginTls {
             None => Arc::new(NoVerification),
         };
         Ok(Arc::new(Self {
-            config: Arc::new(client_config(dangerous, http2, min_version)?),
+            config: Arc::new(client_config(dangerous, settings)?),
             server_name: key.proven_name().server_name(),
             verifier,
         }))
@@ -143,9 +153,14 @@ impl OriginTls {
         verification: &Verification,
         requirement: &Requirement,
         key: &ConnectionKey,
-        min_version: MinVersion,
+        settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
-        let tls = Self::new(verification, requirement, key, false, min_version)?;
+        let settings = TlsSettings {
+            http2: false,
+            identity: None, // who the client is, is not a proxy's to know
+            ..settings.clone()
+        };
+        let tls = Self::new(verification, requirement, key, &settings)?;
         Ok(Arc::new(Self {
             config: tls.without_sessions(),
             server_name: tls.server_name.clone(),
@@ -168,33 +183,41 @@ impl OriginTls {
     /// For looking at what a server presents, whoever it is. Never for requests.
     pub(crate) fn unverified(
         key: &ConnectionKey,
-        min_version: MinVersion,
+        settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
+        let settings = TlsSettings {
+            http2: true,
+            ..settings.clone()
+        };
         Self::new(
             &Verification::Insecure,
             &Requirement::default(),
             key,
-            true,
-            min_version,
+            &settings,
         )
     }
 }
 
 fn client_config(
     verifier: Arc<dyn ServerCertVerifier>,
-    http2: bool,
-    min_version: MinVersion,
+    settings: &TlsSettings,
 ) -> Result<ClientConfig, rustls::Error> {
-    let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
+    let versions: &[&rustls::SupportedProtocolVersion] = match settings.min_version {
         MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         MinVersion::Tls13 => &[&rustls::version::TLS13],
     };
-    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+    let config = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(versions)?
         .dangerous() // rustls' word for a verifier of one's own; ours is stricter than its default
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    config.alpn_protocols = if http2 {
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match &settings.identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => config.with_client_cert_resolver(identity.resolver()),
+    };
+    if let Some(key_log) = &settings.key_log {
+        config.key_log = key_log.clone();
+    }
+    config.alpn_protocols = if settings.http2 {
         vec![b"h2".to_vec(), b"http/1.1".to_vec()]
     } else {
         vec![b"http/1.1".to_vec()]

@@ -29,7 +29,7 @@ use self::attempt::Attempt;
 use self::lease::Http2;
 use crate::config::{Config, ConnectionKey, Scheme, Unpinned};
 use crate::connect::dial::Dialing;
-use crate::connect::tls::{OriginTls, Requirement, Verdict, Verification};
+use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verdict, Verification};
 use crate::connect::{ConnectionFacts, Live};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
@@ -53,6 +53,7 @@ pub(crate) struct Gate {
     pub(crate) proxies: Proxies,
     pub(crate) dialing: Dialing,
     verification: Verification,
+    pub(crate) tls: TlsSettings,
     state: Mutex<State>,
     born: Instant,
     in_flight: AtomicUsize,
@@ -127,6 +128,7 @@ impl Gate {
         mut config: Config,
         fields: Vec<Field>,
         verification: Verification,
+        tls: TlsSettings,
         on_gone: Arc<dyn Fn(u32) + Send + Sync>,
         next_connection: Arc<AtomicU32>,
     ) -> Arc<Self> {
@@ -139,6 +141,7 @@ impl Gate {
             dialing: Dialing::new(&config),
             config,
             verification,
+            tls,
             state: Mutex::new(State {
                 policy,
                 origins: HashMap::new(),
@@ -269,15 +272,9 @@ impl Gate {
         if key.scheme == Scheme::Http {
             return Ok(None);
         }
-        OriginTls::new(
-            &self.verification,
-            requirement,
-            key,
-            self.config.http2,
-            self.config.min_version,
-        )
-        .map(Some)
-        .map_err(|error| RequestError::Internal(error.to_string().into()))
+        OriginTls::new(&self.verification, requirement, key, &self.tls)
+            .map(Some)
+            .map_err(|error| RequestError::Internal(error.to_string().into()))
     }
 
     /// What `policy` demands of the proxy of `key`, and TLS to it, which is that of `before` if the pins are the same.
@@ -301,12 +298,7 @@ impl Gate {
             Some(before) if before.requirement.same_pins(&requirement) => before.tls.clone(),
             _ if !proxy.is_tls() => None,
             _ => {
-                let tls = OriginTls::of_proxy(
-                    &self.verification,
-                    &requirement,
-                    &key,
-                    self.config.min_version,
-                );
+                let tls = OriginTls::of_proxy(&self.verification, &requirement, &key, &self.tls);
                 Some(tls.map_err(|error| RequestError::Internal(error.to_string().into()))?)
             }
         };
