@@ -66,7 +66,13 @@ impl Body {
                         }
                     }
                 }
-                Ok(None)
+                // hyper ends a body, too, at a RST_STREAM or GOAWAY of NO_ERROR that came before END_STREAM, which alone
+                // says that a body is whole (RFC 9113 §8.1)
+                if body.incoming.is_end_stream() {
+                    Ok(None)
+                } else {
+                    Err(Fault::Cut)
+                }
             }
         }
     }

@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     Malformed(Malformed),
     /// What hyper says of HTTP/2.
     Hyper(hyper::Error),
+    /// An HTTP/2 peer gave the stream up without an error before the response's end.
+    Cut,
     /// The request's own body.
     Upload(UploadError),
 }
@@ -213,6 +215,10 @@ impl Failure<'_> {
                     Fault::Io(source) => Arc::new(source),
                     Fault::Upload(source) => Arc::new(source),
                     Fault::Ended => Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                    Fault::Cut => Arc::new(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the server gave the stream up before the response's end",
+                    )),
                 },
             },
         }
@@ -229,7 +235,7 @@ enum Kind {
 fn classify(fault: &Fault) -> Kind {
     let io = match fault {
         Fault::Ended => return Kind::Disconnect,
-        Fault::Malformed(_) | Fault::Upload(_) => return Kind::Protocol,
+        Fault::Malformed(_) | Fault::Upload(_) | Fault::Cut => return Kind::Protocol,
         Fault::Io(error) => error,
         Fault::Hyper(error) => {
             if error.is_incomplete_message()
