@@ -406,7 +406,7 @@ const cases: readonly [name: string, result: string, answer: Answer][] = [
     'ERR_CONNECTION_CLOSED',
     (peer, stream) => peer.socket.end(headers(stream, 0, OK)),
   ],
-  ...[1, 2, 5, 7, 8, 11, 13].map((code): [string, string, Answer] => [
+  ...[0, 1, 2, 5, 7, 8, 11, 13].map((code): [string, string, Answer] => [
     `RST_STREAM of code ${code} before a response`,
     'ERR_HTTP2',
     (peer, stream) => peer.write(frame(h2.RST_STREAM, 0, stream, word(code))),
