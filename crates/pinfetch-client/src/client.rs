@@ -36,6 +36,9 @@ use crate::{redirect, reload};
 const RESENDS: u32 = 64;
 /// How often an idempotent request is sent again because its kept-alive connection had gone stale, or was revoked.
 const REPLAYS: u32 = 3;
+/// How often a request is sent again because the server refused its stream, after pauses that double from the first.
+const REFUSALS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longer than any request waits.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -364,9 +367,9 @@ impl Client {
         attempt: &Mutex<Option<Arc<Progress>>>,
         is_hop: bool,
     ) -> Result<Answered, RequestError> {
-        let (mut resends, mut replays) = (0, 0);
+        let (mut resends, mut replays, mut refusals) = (0, 0, 0);
         loop {
-            let is_under_way = is_hop || resends + replays > 0;
+            let is_under_way = is_hop || resends + replays + refusals > 0;
             progress.enter(Phase::Queue);
             let lease = gate.acquire(request.key(), attempt, is_under_way).await?;
             let limit = request.headers_timeout;
@@ -385,10 +388,23 @@ impl Client {
             let error = match outcome {
                 Ok(response) => return Ok(response),
                 Err(Failed::Finally(error)) => return Err(error),
-                Err(Failed::Unsent(error) | Failed::Stale(error) | Failed::Revoked(error))
-                    if !request.has_its_body() =>
-                {
+                Err(
+                    Failed::Unsent(error)
+                    | Failed::Refused(error)
+                    | Failed::Stale(error)
+                    | Failed::Revoked(error),
+                ) if !request.has_its_body() => {
                     return Err(error);
+                }
+                Err(Failed::Refused(error)) => {
+                    refusals += 1;
+                    if refusals <= REFUSALS {
+                        progress.enter(Phase::Queue);
+                        let pause = FIRST_PAUSE * (1 << (refusals - 1));
+                        Box::pin(tokio::time::sleep(pause)).await;
+                        continue;
+                    }
+                    error
                 }
                 Err(Failed::Unsent(error)) => {
                     resends += 1;

@@ -12,7 +12,7 @@ pub(crate) mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -110,6 +110,9 @@ pub(crate) struct Live {
     pub(crate) idle_since: AtomicU64,
     /// Whether a response has come over it.
     has_served: AtomicBool,
+    /// How many header sections have come over it, of HTTP/2.
+    answers: AtomicU32,
+    is_retired: AtomicBool,
     announced: AtomicBool,
     known: AtomicBool,
     on_gone: Arc<dyn Fn(u32) + Send + Sync>,
@@ -148,6 +151,8 @@ impl Live {
             active: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
             has_served: AtomicBool::new(false),
+            answers: AtomicU32::new(0),
+            is_retired: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             known: AtomicBool::new(false),
             on_gone,
@@ -170,6 +175,25 @@ impl Live {
     /// Whether it had served another before; from now on it has.
     pub(crate) fn serve(&self) -> bool {
         self.has_served.swap(true, Ordering::Relaxed)
+    }
+
+    /// A response has begun.
+    pub(crate) fn answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many have begun; the number wraps around.
+    pub(crate) fn answers(&self) -> u32 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Requests to come are sent on another connection; those under way may finish.
+    pub(crate) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_revoked(&self) -> bool {

@@ -54,6 +54,9 @@ pub(crate) enum Fault {
 pub(crate) enum Failed {
     /// Nothing that the server may have acted on was sent: any request may be sent again.
     Unsent(RequestError),
+    /// The server says that it has not acted on the request and would rather not now (RFC 9113 §8.7): any request may be
+    /// sent again, after a pause.
+    Refused(RequestError),
     /// The connection ended before a response began, as one does that the server has just closed.
     Stale(RequestError),
     /// The policy in force refuses the connection since the request was sent.
@@ -99,6 +102,9 @@ pub(crate) async fn exchange(
         }
         Lease::Http2(lease) => match Box::pin(http2(lease, gate, request)).await {
             Ok(answer) => answer,
+            Err((fault, _)) if is_refused(&fault) => {
+                return Err(Failed::Refused(failure.named(fault)));
+            }
             Err((fault, is_unsent)) => {
                 return Err(failure.before_response(fault, is_unsent, true));
             }
@@ -128,7 +134,7 @@ async fn http2(
             // hyper drops a request with its dispatcher while it thinks that the stream waits to be opened; the connection
             // may have opened it since, so that only a request that may be carried out twice is sent again
             let is_unopened = error.is_user() && request.is_idempotent();
-            let is_unsent = is_unsent || is_unopened || refused_by_peer(&error);
+            let is_unsent = is_unsent || is_unopened || is_unprocessed(&error);
             return Err((Fault::Hyper(error), is_unsent));
         }
     };
@@ -269,12 +275,20 @@ fn classify(fault: &Fault) -> Kind {
     }
 }
 
-/// Whether an HTTP/2 server says that it has not acted on the request (RFC 9113 §6.8 `GOAWAY`, §8.7 `REFUSED_STREAM`).
-fn refused_by_peer(error: &hyper::Error) -> bool {
+/// Whether an HTTP/2 server that goes away says that it has not acted on the request (RFC 9113 §6.8).
+fn is_unprocessed(error: &hyper::Error) -> bool {
     cause::<h2::Error>(error).is_some_and(|error| {
-        error.is_remote()
-            && ((error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))
-                || (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)))
+        error.is_remote() && error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
+}
+
+/// Whether an HTTP/2 server has refused the stream before it acted on the request (RFC 9113 §8.7).
+fn is_refused(fault: &Fault) -> bool {
+    let Fault::Hyper(error) = fault else {
+        return false;
+    };
+    cause::<h2::Error>(error).is_some_and(|error| {
+        error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
     })
 }
 

@@ -11,6 +11,9 @@ use crate::connect::Live;
 use crate::exchange::http1::Http1;
 use crate::exchange::upload::MessageBody;
 
+/// Milliseconds for which an HTTP/2 connection may answer nothing before a request that gives up takes it for dead.
+const DEAF: u64 = 1000;
+
 /// An HTTP/2 connection, shared.
 #[derive(Clone)]
 pub(crate) struct Http2 {
@@ -36,8 +39,10 @@ pub(crate) struct Http1Lease {
 }
 
 pub(crate) struct Http2Lease {
-    pub(super) connection: Http2,
-    pub(super) gate: Arc<Gate>,
+    connection: Http2,
+    gate: Arc<Gate>,
+    /// While its request waits for a response: since when, and how many the connection had answered by then.
+    waiting: Option<(u64, u32)>,
 }
 
 impl Lease {
@@ -112,22 +117,47 @@ impl Drop for Http1Lease {
 }
 
 impl Http2Lease {
+    pub(super) fn new(connection: Http2, gate: Arc<Gate>) -> Self {
+        connection.live.active.fetch_add(1, Ordering::Relaxed);
+        Self {
+            connection,
+            gate,
+            waiting: None,
+        }
+    }
+
     /// Sends `request`; the error holds it again if no byte of it left.
     pub(crate) async fn send(
         &mut self,
         request: http::Request<MessageBody>,
     ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<http::Request<MessageBody>>>
     {
-        self.connection.sender.try_send_request(request).await
+        let live = &self.connection.live;
+        self.waiting = Some((self.gate.now(), live.answers()));
+        let response = self.connection.sender.try_send_request(request).await;
+        self.waiting = None;
+        if response.is_ok() {
+            self.connection.live.answer();
+        }
+        response
     }
 }
 
 impl Drop for Http2Lease {
     fn drop(&mut self) {
         let live = &self.connection.live;
-        live.idle_since.store(self.gate.now(), Ordering::Relaxed);
-        live.active.fetch_sub(1, Ordering::Relaxed);
-        if self.connection.is_lone {
+        let now = self.gate.now();
+        // given up without a response, like every other request of the time: nobody may be there any more, or only somebody
+        // who keeps the socket busy
+        if let Some((since, answers)) = self.waiting
+            && now.saturating_sub(since) >= DEAF
+            && live.answers() == answers
+        {
+            live.retire();
+        }
+        live.idle_since.store(now, Ordering::Relaxed);
+        let is_last = live.active.fetch_sub(1, Ordering::Relaxed) == 1;
+        if self.connection.is_lone || (is_last && live.is_retired()) {
             live.end();
         }
     }

@@ -315,7 +315,8 @@ impl Gate {
         origin: &mut Origin,
     ) -> Option<Lease> {
         if let Some(connection) = &origin.http2 {
-            if !connection.live.has_ended() && connection.sender.is_ready() {
+            let live = &connection.live;
+            if !live.has_ended() && !live.is_retired() && connection.sender.is_ready() {
                 return Some(self.http2_lease(connection.clone()));
             }
             origin.http2 = None;
@@ -336,11 +337,7 @@ impl Gate {
     }
 
     fn http2_lease(self: &Arc<Self>, connection: Http2) -> Lease {
-        connection.live.active.fetch_add(1, Ordering::Relaxed);
-        Lease::Http2(Http2Lease {
-            connection,
-            gate: self.clone(),
-        })
+        Lease::Http2(Http2Lease::new(connection, self.clone()))
     }
 
     /// Begins as many handshakes as those who wait deserve.
