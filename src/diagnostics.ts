@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import type { BadPinEvent } from './bad-pin.js'
+import type { Connection, TlsFacts } from './connection.js'
 import type { Response } from './response.js'
 
 /** The request that a message is about: credentials are taken out. */
@@ -25,6 +26,39 @@ export interface RequestErrorMessage {
   readonly error: unknown
 }
 
+/** Published when the first response of a connection has come, before its own message. */
+export interface ConnectionOpenMessage {
+  readonly connection: ConnectionFacts
+}
+
+/** Published when a connection that was told of is closed and no response can name it any more; no sooner than something
+ * else is told. */
+export interface ConnectionCloseMessage {
+  readonly connection: ConnectionFacts
+}
+
+/** What is known of a connection. */
+export interface ConnectionFacts {
+  /** Its number, which no other open connection of this thread has. */
+  readonly id: number
+  /** The address and port of its other end: the proxy's, where there is one. */
+  readonly remoteAddress: string
+  readonly tls: TlsFacts
+  /** Milliseconds that the host's name, the connection and the handshake took. */
+  readonly timings: { readonly dns: number; readonly connect: number; readonly tls: number }
+}
+
+/** The facts of the connection of this number, for a message. */
+export function connectionFacts(id: number, connection: Connection): ConnectionFacts {
+  const [dns, connect, tls] = connection.times
+  return {
+    id,
+    remoteAddress: connection.remoteAddress,
+    tls: connection.tls,
+    timings: { dns: dns / 1000, connect: connect / 1000, tls: tls / 1000 },
+  }
+}
+
 /** Published for each request that is refused for its pins, before `onBadPin` is called. */
 export type BadPinMessage = BadPinEvent
 
@@ -36,6 +70,10 @@ export const channels = {
   requestResponse: channel('pinfetch:request:response'),
   /** {@link RequestErrorMessage} */
   requestError: channel('pinfetch:request:error'),
+  /** {@link ConnectionOpenMessage} */
+  connectionOpen: channel('pinfetch:connection:open'),
+  /** {@link ConnectionCloseMessage} */
+  connectionClose: channel('pinfetch:connection:close'),
   /** {@link BadPinMessage} */
   badPin: channel('pinfetch:bad-pin'),
 } as const

@@ -4,7 +4,7 @@ import { setImmediate, setTimeout } from 'node:timers'
 import { tellBadPin, withoutCredentials } from './bad-pin.js'
 import { Connection } from './connection.js'
 import type { ForeignCookieJar } from './cookies.js'
-import { channels } from './diagnostics.js'
+import { channels, connectionFacts } from './diagnostics.js'
 import { BadPinError, nameOf, PinfetchError } from './errors.js'
 import { isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
@@ -337,12 +337,10 @@ export class Engine {
         this.#readResponse(number, chunk, at, end)
         break
       case Completion.connection:
-        this.#connections.set(number, new Connection(Buffer.from(chunk.subarray(at + 5, end))))
-        this.#forget(number)
+        this.#learn(number, new Connection(Buffer.from(chunk.subarray(at + 5, end))))
         break
       case Completion.gone:
-        this.#connections.delete(number)
-        this.#forget(number)
+        this.#unlearn(number)
         break
       case Completion.error:
         this.#settle(number, (pending) =>
@@ -442,6 +440,24 @@ export class Engine {
       this.#lastNumber = number
     }
     return this.#last
+  }
+
+  /** A connection is told of: it is new, or its facts have changed. */
+  #learn(number: number, connection: Connection): void {
+    const isNew = !this.#connections.has(number)
+    this.#connections.set(number, connection)
+    this.#forget(number)
+    if (isNew && channels.connectionOpen.hasSubscribers)
+      channels.connectionOpen.publish({ connection: connectionFacts(number, connection) })
+  }
+
+  /** No response names the connection any more. */
+  #unlearn(number: number): void {
+    const connection = this.#connections.get(number)
+    this.#connections.delete(number)
+    this.#forget(number)
+    if (connection !== undefined && channels.connectionClose.hasSubscribers)
+      channels.connectionClose.publish({ connection: connectionFacts(number, connection) })
   }
 
   /** What was known of a connection is not so any more. */

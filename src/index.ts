@@ -14,6 +14,9 @@ export type { Cookie, ForeignCookieJar, SerializedCookieJar } from './cookies.js
 export { CookieJar } from './cookies.js'
 export type {
   BadPinMessage,
+  ConnectionCloseMessage,
+  ConnectionFacts,
+  ConnectionOpenMessage,
   RequestCreateMessage,
   RequestErrorMessage,
   RequestFacts,

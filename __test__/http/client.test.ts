@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
-import { describe, expect, test } from 'vitest'
-import { Client } from '../../src/index.js'
+import { describe, expect, test, vi } from 'vitest'
+import { Client, type ConnectionOpenMessage } from '../../src/index.js'
 import { clientOf } from '../clients.js'
 import { startGenuine, startInterceptor } from '../testkit.js'
 
@@ -391,5 +391,39 @@ test('diagnostics channels tell of requests, responses, errors and bad pins', as
     `pinfetch:request:create GET ${interceptor.port}`,
     `pinfetch:bad-pin GET ${interceptor.port}`,
     `pinfetch:request:error GET ${interceptor.port}`,
+  ])
+})
+
+test('connections are told of when they are new and when they have gone', async () => {
+  await using server = await startGenuine()
+  const seen: [string, string, string | null][] = []
+  const names = ['pinfetch:connection:open', 'pinfetch:connection:close']
+  const listener = (message: unknown, name: string | symbol): void => {
+    const { connection } = message as ConnectionOpenMessage
+    if (!connection.remoteAddress.endsWith(`:${server.port}`)) return // of another test
+    expect(connection.timings.tls).toBeGreaterThan(0)
+    seen.push([String(name), connection.remoteAddress, connection.tls.protocol])
+  }
+  for (const name of names) channel(name).subscribe(listener)
+  try {
+    {
+      await using client = clientOf(server)
+      await (await client.get(server.url)).text()
+      await (await client.get(server.url)).text()
+    }
+    // that one has gone is told with something else
+    await using other = clientOf(server)
+    await vi.waitUntil(async () => {
+      await (await other.get(server.url)).text()
+      return seen.length > 2
+    })
+  } finally {
+    for (const name of names) channel(name).unsubscribe(listener)
+  }
+  const address = `127.0.0.1:${server.port}`
+  expect(seen.sort()).toEqual([
+    ['pinfetch:connection:close', address, 'TLSv1.3'],
+    ['pinfetch:connection:open', address, 'TLSv1.3'],
+    ['pinfetch:connection:open', address, 'TLSv1.3'],
   ])
 })
