@@ -396,6 +396,7 @@ test('diagnostics channels tell of requests, responses, errors and bad pins', as
 
 test('connections are told of when they are new and when they have gone', async () => {
   await using server = await startGenuine()
+  await using other = clientOf(server)
   const seen: [string, string, string | null][] = []
   const names = ['pinfetch:connection:open', 'pinfetch:connection:close']
   const listener = (message: unknown, name: string | symbol): void => {
@@ -412,7 +413,6 @@ test('connections are told of when they are new and when they have gone', async 
       await (await client.get(server.url)).text()
     }
     // that one has gone is told with something else
-    await using other = clientOf(server)
     await vi.waitUntil(async () => {
       await (await other.get(server.url)).text()
       return seen.length > 2
