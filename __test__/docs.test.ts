@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +10,7 @@ import { codeBlocks, Examples } from './examples.js'
 import {
   type Endpoint,
   type ForwardProxy,
+  sharedKit,
   startGenuine,
   startInterceptor,
   startProxy,
@@ -23,6 +25,7 @@ let interceptor: Endpoint
 let honest: ForwardProxy
 let lying: ForwardProxy
 let examples: Examples
+const folder = mkdtempSync(join(tmpdir(), 'pinfetch-docs-'))
 const server = { port: 0, failures: 0, close: () => {} }
 
 async function answer(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
@@ -78,8 +81,12 @@ beforeAll(async () => {
   interceptor = await startInterceptor({ of: genuine })
   honest = await startProxy({ kind: 'connect', port: server.port })
   lying = await startProxy({ kind: 'connect', to: interceptor })
+  const { nameOf } = genuine.pki
+  const revoked = await sharedKit().revoke({ issuer: nameOf('a1'), certificates: [nameOf('leaf')] })
+  writeFileSync(join(folder, 'authority.crl'), revoked.der)
   examples = new Examples(genuine.ca, server.port, [
     [leafPin, genuine.leafPin],
+    ["'authority.crl'", JSON.stringify(join(folder, 'authority.crl'))],
     ['proxy-1.example.net:3128', `127.0.0.1:${honest.port}`],
     ['proxy-2.example.net:3128', `127.0.0.1:${lying.port}`],
   ])
@@ -87,6 +94,7 @@ beforeAll(async () => {
 
 afterAll(() => {
   examples.remove()
+  rmSync(folder, { recursive: true })
   server.close()
 })
 
@@ -98,6 +106,7 @@ test.each(
     ['many requests', '100\n'],
     ['a jar that is saved', 'session=4711\n'],
     ['proxies that are probed', 'fit\nERR_BAD_PIN\n200 1\n'],
+    ['a list that revokes', 'CertificateError ERR_CERT_REVOKED\n'],
     ['a request that is sent again', '200\n'],
   ].map(([name, output], index) => [name, output, index] as const),
 )('the example of %s prints what it should', async (_name, output, index) => {
@@ -105,8 +114,8 @@ test.each(
 })
 
 test('every example of the manual is run here', () => {
-  expect(sources.length).toBe(7)
-  expect(manual.match(/^```\w+/gm)).toHaveLength(7)
+  expect(sources.length).toBe(8)
+  expect(manual.match(/^```\w+/gm)).toHaveLength(8)
 })
 
 test('every option of a client is documented, and its default is told', () => {

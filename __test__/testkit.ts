@@ -52,6 +52,24 @@ export interface Certificate {
   spkiPem: string
 }
 
+/** What a certificate revocation list shall say; certificates go by the names that the kit knows them by. */
+export interface RevocationRequest {
+  issuer: string
+  /** The certificate whose key signs it instead of the issuer's. */
+  signer?: string
+  certificates: readonly string[]
+  /** Unix seconds. */
+  thisUpdate?: number
+  /** Unix seconds. */
+  nextUpdate?: number
+}
+
+/** A certificate revocation list. */
+export interface RevocationList {
+  der: Buffer
+  pem: string
+}
+
 /** A certificate of a presented chain: an issued one's name, or any bytes at all. */
 export type ChainEntry = string | { der: Buffer | string }
 
@@ -295,6 +313,12 @@ export class Kit {
       issued[name].der = Buffer.from(String(issued[name].der), 'base64')
     }
     return issued as Record<Name, Certificate> // every `der` is a Buffer now
+  }
+
+  /** Makes a certificate revocation list. */
+  async revoke(request: RevocationRequest): Promise<RevocationList> {
+    const { der, pem } = await this.command<{ der: string; pem: string }>('revoke', request)
+    return { der: Buffer.from(der, 'base64'), pem }
   }
 
   async serve(request: ServeRequest): Promise<Server> {

@@ -22,6 +22,9 @@ import { RedirectMode as RedirectModes, Writer } from './wire.js'
 /** Trust anchors: certificates in PEM (one or many in a text) or DER. */
 export type AnchorsInput = string | Uint8Array | readonly (string | Uint8Array)[]
 
+/** Certificate revocation lists in PEM (one or many in a text) or DER. */
+export type RevocationListsInput = string | Uint8Array | readonly (string | Uint8Array)[]
+
 /** Addresses by host name. */
 export type LookupMap =
   | { readonly [hostname: string]: string | readonly string[] }
@@ -156,6 +159,13 @@ export interface ClientOptions {
   readonly keyLogFile?: string | boolean | undefined
   /** The oldest TLS version to accept. @default 'TLSv1.2' */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+  /**
+   * Certificate revocation lists: a server or proxy is refused, `ERR_CERT_REVOKED`, when one of them names a certificate
+   * of its path. What no list speaks for passes, and a list counts after it has expired, too. None is fetched.
+   *
+   * @default []
+   */
+  readonly crl?: RevocationListsInput
 }
 
 /** The defaults of the options that have a value by default. */
@@ -220,6 +230,7 @@ const NAMES = [
   'key',
   'keyLogFile',
   'minVersion',
+  'crl',
 ] as const satisfies readonly (keyof ClientOptions)[]
 
 /** Spellings of other programs, which no nearest name would lead from. */
@@ -269,11 +280,11 @@ export function readOptions(options: unknown): Settings {
   out.u8(choice(given, 'unpinned', DEFAULTS.unpinned, { allow: 0, refuse: 1 }))
   if (given.has('ca')) {
     out.u8(1)
-    writeAnchors(out, 'ca', given.get('ca'))
+    writeBlobs(out, 'ca', given.get('ca'), 'certificates')
   } else {
     out.u8(0)
   }
-  writeAnchors(out, 'extraCa', givenOr(given, 'extraCa', []))
+  writeBlobs(out, 'extraCa', givenOr(given, 'extraCa', []), 'certificates')
   out.flag(flag(given, 'systemCa', DEFAULTS.systemCa))
   out.flag(flag(given, 'insecureSkipVerify', DEFAULTS.insecureSkipVerify))
   const serverName = given.get('serverName')
@@ -321,6 +332,7 @@ export function readOptions(options: unknown): Settings {
   const keyLogFile = readKeyLogFile(given.get('keyLogFile'))
   out.flag(keyLogFile !== null)
   if (keyLogFile !== null) out.str(keyLogFile)
+  writeBlobs(out, 'crl', givenOr(given, 'crl', []), 'certificate revocation lists')
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')
@@ -407,8 +419,8 @@ function readGiven(options: unknown): Given {
     }
     const value: unknown = Reflect.get(options, key)
     if (value !== undefined) given.set(key, value)
-    else if (key === 'pins' || key === 'ca') {
-      // a lost variable must not quietly make a client without pins, or one that trusts everyone's anchors
+    else if (key === 'pins' || key === 'ca' || key === 'crl') {
+      // a lost variable must not quietly make a client without pins or lists, or one that trusts everyone's anchors
       throw invalidOption(key, `${key} is undefined: leave it out for the default`)
     }
   }
@@ -487,12 +499,17 @@ function asOption(option: string, cause: unknown): PolicyError {
   return new PolicyError('ERR_POLICY_INVALID_OPTION', message, { option }, { cause })
 }
 
-function writeAnchors(out: Writer, option: 'ca' | 'extraCa', value: unknown): void {
+function writeBlobs(
+  out: Writer,
+  option: 'ca' | 'extraCa' | 'crl',
+  value: unknown,
+  what: string,
+): void {
   const blobs = Array.isArray(value) ? value : [value]
   out.u32(blobs.length)
   for (const blob of blobs) {
     if (typeof blob !== 'string' && !(blob instanceof Uint8Array)) {
-      throw wrongType(option, blob, 'certificates in PEM or DER, or a list of them')
+      throw wrongType(option, blob, `${what} in PEM or DER, or a list of them`)
     }
     out.blob(blob)
   }

@@ -28,6 +28,8 @@ describe('refused, with the place named', () => {
     [{ ca: undefined }, 'ca', /ca is undefined/],
     [{ ca: 7 }, 'ca', /ca is a number/],
     [{ extraCa: [7] }, 'extraCa', /extraCa is a number/],
+    [{ crl: undefined }, 'crl', /crl is undefined/],
+    [{ crl: ['x', 7] }, 'crl', /crl is a number: give certificate revocation lists in PEM or DER/],
     [{ systemCa: 1 }, 'systemCa', /systemCa is a number/],
     [{ insecureSkipVerify: 'true' }, 'insecureSkipVerify', /insecureSkipVerify is a string/],
     [{ http2: null }, 'http2', /http2 is null: give true or false/],
@@ -86,7 +88,7 @@ test('undefined is the default, where a lost variable does no harm', () => {
 })
 
 test('a default that is spelt out changes nothing', () => {
-  expect(config({ ...DEFAULTS, pins: {}, extraCa: [], headers: {}, onBadPin: null })).toBe(
+  expect(config({ ...DEFAULTS, pins: {}, extraCa: [], crl: [], headers: {}, onBadPin: null })).toBe(
     config({}),
   )
 })

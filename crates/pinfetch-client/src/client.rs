@@ -236,14 +236,17 @@ impl Client {
     /// Makes a client; connects to nobody yet.
     ///
     /// # Errors
-    /// [`RequestError::Option`] when pins meet [`Trust::Insecure`] or a trust anchor cannot be used.
+    /// [`RequestError::Option`] when pins meet [`Trust::Insecure`] or a trust anchor or revocation list cannot be used.
     pub fn new(config: Config, environment: &Environment) -> Result<Self, RequestError> {
         let verification = match &config.trust {
             Trust::Insecure if !config.policy.is_empty() => {
                 return Err(reload::insecure_with_pins());
             }
             Trust::Insecure => Verification::Insecure,
-            Trust::Anchors(wanted) => Verification::Anchors(environment.roots.load(wanted)?),
+            Trust::Anchors(wanted) => Verification::Anchors(
+                environment.roots.load(wanted)?,
+                environment.roots.load_revocations(&wanted.crl)?,
+            ),
         };
         let (on_gone, next_connection) = (
             environment.on_gone.clone(),

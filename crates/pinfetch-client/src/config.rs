@@ -210,6 +210,8 @@ pub struct TrustAnchors {
     pub extra: Vec<Vec<u8>>,
     /// The operating system's anchors in place of the built-in ones.
     pub system: bool,
+    /// Certificate revocation lists, in PEM or DER (RFC 5280 §5): paths must have no certificate that one of them names.
+    pub crl: Vec<Vec<u8>>,
 }
 
 /// The scheme of a URL.

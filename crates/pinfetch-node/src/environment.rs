@@ -125,17 +125,14 @@ fn read_config(
         .transpose()
         .map_err(|error| failed(Code::PolicyInvalidOption, error.to_string()))?;
     let key_log = record.opt(Reader::str)?.map(Into::into);
-    let trust = if insecure {
-        if ca.is_some() || !extra.is_empty() || system {
-            return Err(failed(
-                Code::PolicyInvalidOption,
-                "insecureSkipVerify makes ca, extraCa and systemCa meaningless: give one or the other",
-            ));
-        }
-        Trust::Insecure
-    } else {
-        Trust::Anchors(TrustAnchors { ca, extra, system })
+    let crl = blobs(record)?;
+    let wanted = TrustAnchors {
+        ca,
+        extra,
+        system,
+        crl,
     };
+    let trust = trust(insecure, wanted)?;
     Ok(Config {
         policy,
         unpinned,
@@ -167,6 +164,19 @@ fn read_config(
         lookup,
         headers,
     })
+}
+
+fn trust(insecure: bool, wanted: TrustAnchors) -> Result<Trust, RequestError> {
+    if !insecure {
+        return Ok(Trust::Anchors(wanted));
+    }
+    if wanted.ca.is_some() || !wanted.extra.is_empty() || wanted.system || !wanted.crl.is_empty() {
+        return Err(failed(
+            Code::PolicyInvalidOption,
+            "insecureSkipVerify makes ca, extraCa, systemCa and crl meaningless: give one or the other",
+        ));
+    }
+    Ok(Trust::Insecure)
 }
 
 fn lookup_choice(

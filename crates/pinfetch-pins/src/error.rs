@@ -208,6 +208,24 @@ pub enum AnchorsError {
     NoneUsable(usize),
 }
 
+/// Why something is no certificate revocation list to go by.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevocationListError {
+    /// Not the DER of one, or one that breaks the profile of RFC 5280 §5.
+    #[error("cannot be read as a certificate revocation list (RFC 5280): {0}")]
+    Unreadable(String),
+    /// It tells only what changed since another one (RFC 5280 §5.2.4).
+    #[error("is a delta revocation list: give the complete one")]
+    Delta,
+    /// It may name certificates of other issuers (RFC 5280 §5.2.5).
+    #[error("is an indirect revocation list: give those of the issuers themselves")]
+    Indirect,
+    /// It is of version 1 (RFC 5280 §5.1.2.1).
+    #[error("is a revocation list of version 1: give one of version 2")]
+    Version,
+}
+
 /// Why a server's certificate was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

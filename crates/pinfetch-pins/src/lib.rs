@@ -17,10 +17,14 @@ mod memory;
 mod path;
 mod pin;
 mod policy;
+mod revocation;
 mod verifier;
 
 pub use anchors::Anchors;
-pub use error::{AnchorsError, BadPin, HostError, PinError, PolicyError, VerifyCode, VerifyError};
+pub use error::{
+    AnchorsError, BadPin, HostError, PinError, PolicyError, RevocationListError, VerifyCode,
+    VerifyError,
+};
 pub use file::{FileError, FileKind, FilePin, describe_file};
 pub use host::{Host, HostPattern};
 pub use path::{
@@ -29,4 +33,5 @@ pub use path::{
 };
 pub use pin::Pin;
 pub use policy::{EffectivePins, PinSetSource, PinSource, PinsInForce, Policy};
+pub use revocation::RevocationLists;
 pub use verifier::{ChainRequest, PinVerifier, Verified, verify_chain};

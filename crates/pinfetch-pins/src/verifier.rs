@@ -18,7 +18,9 @@ use webpki::{EndEntityCert, KeyUsage};
 use crate::anchors::{Anchor, Unfit, subject_name};
 use crate::error::{BadPin, VerifyError};
 use crate::memory::{Memory, Presented};
-use crate::{Anchors, EffectivePins, Host, Pin, VerifiedPath, hint, key};
+use crate::{
+    Anchors, EffectivePins, Host, Pin, RevocationLists, VerifiedPath, hint, key, revocation,
+};
 
 /// The end entity, the six intermediates that webpki allows, and the trust anchor.
 const LONGEST_PATH: usize = 8;
@@ -28,6 +30,7 @@ const LONGEST_PATH: usize = 8;
 pub struct PinVerifier {
     anchors: Arc<Anchors>,
     required: Vec<Arc<EffectivePins>>,
+    revocations: Arc<RevocationLists>,
     algorithms: WebPkiSupportedAlgorithms,
     memory: Memory,
 }
@@ -43,8 +46,19 @@ impl PinVerifier {
         Self {
             anchors,
             required,
+            revocations: Arc::default(),
             algorithms,
             memory: Memory::default(),
+        }
+    }
+
+    /// The same verifier, but that it refuses what `lists` revoke.
+    #[must_use]
+    pub fn with_revocations(self, lists: Arc<RevocationLists>) -> Self {
+        Self {
+            revocations: lists,
+            memory: Memory::default(), // what was accepted without them may be revoked
+            ..self
         }
     }
 
@@ -60,6 +74,7 @@ impl fmt::Debug for PinVerifier {
         f.debug_struct("PinVerifier")
             .field("anchors", &self.anchors)
             .field("required", &self.required)
+            .field("revocations", &self.revocations)
             .finish_non_exhaustive()
     }
 }
@@ -84,6 +99,7 @@ impl ServerCertVerifier for PinVerifier {
             name: server_name,
             at: now,
             required: &self.required,
+            revocations: &self.revocations,
             algorithms: self.algorithms.all,
         };
         let path = building.verify().map_err(VerifyError::into_rustls)?;
@@ -157,6 +173,7 @@ pub fn verify_chain(request: &ChainRequest<'_>) -> Result<Verified, VerifyError>
         name: &request.host.server_name(),
         at: request.at,
         required: &required,
+        revocations: &RevocationLists::default(),
         algorithms: rustls::crypto::ring::default_provider()
             .signature_verification_algorithms
             .all,
@@ -174,6 +191,7 @@ struct Building<'a> {
     name: &'a ServerName<'a>,
     at: UnixTime,
     required: &'a [Arc<EffectivePins>],
+    revocations: &'a RevocationLists,
     algorithms: &'a [&'a dyn rustls_pki_types::SignatureVerificationAlgorithm],
 }
 
@@ -184,6 +202,9 @@ impl Building<'_> {
         let accepted: RefCell<Option<VerifiedPath>> = RefCell::new(None);
         let unpinned: RefCell<Option<(VerifiedPath, usize)>> = RefCell::new(None);
         let unfit: Cell<Option<Unfit>> = Cell::new(None);
+        let mut layers = self.revocations.layers();
+        let first = layers.next().unwrap_or_default();
+        let others: Vec<_> = layers.collect();
         let accept = |candidate: &webpki::VerifiedPath<'_>| {
             // an anchor that this set doesn't know can't be: webpki has it from there
             let anchor = self
@@ -193,6 +214,9 @@ impl Building<'_> {
             if let Some(why) = anchor.unfit(self.end_entity, self.at) {
                 unfit.set(Some(why));
                 return Err(webpki::Error::UnknownIssuer); // to go on with: `unfit` tells what was wrong
+            }
+            for layer in &others {
+                self.pass(candidate, layer)?;
             }
             if self.required.is_empty() {
                 return Ok(());
@@ -215,14 +239,15 @@ impl Building<'_> {
                 }
             }
         };
-        let looks = !self.required.is_empty() || self.anchors.some_are_limited();
+        let looks =
+            !self.required.is_empty() || self.anchors.some_are_limited() || !others.is_empty();
         let built = end_entity.verify_for_usage(
             self.algorithms,
             self.anchors.trusted(),
             self.intermediates,
             self.at,
             KeyUsage::server_auth(),
-            None,
+            revocation::options(&first),
             if looks { Some(&accept) } else { None },
         );
         let candidate = match built {
@@ -267,6 +292,38 @@ impl Building<'_> {
             }
             None => Err(VerifyError::UnknownIssuer),
         }
+    }
+
+    /// Asks `lists` of every certificate of `candidate`: path building does that itself for the first layer only.
+    fn pass(
+        &self,
+        candidate: &webpki::VerifiedPath<'_>,
+        lists: &[&webpki::CertRevocationList<'_>],
+    ) -> Result<(), webpki::Error> {
+        let intermediates: Vec<_> = candidate
+            .intermediate_certificates()
+            .map(|issuer| issuer.der().into_owned())
+            .collect();
+        let is_candidate = |path: &webpki::VerifiedPath<'_>| {
+            let issuers = path.intermediate_certificates().map(webpki::Cert::der);
+            if issuers.eq(intermediates.iter().cloned()) {
+                Ok(())
+            } else {
+                Err(webpki::Error::UnknownIssuer) // a short cut, on which some of them weren't asked of
+            }
+        };
+        candidate
+            .end_entity()
+            .verify_for_usage(
+                self.algorithms,
+                std::slice::from_ref(candidate.anchor()),
+                &intermediates,
+                self.at,
+                KeyUsage::server_auth(),
+                revocation::options(lists),
+                Some(&is_candidate),
+            )
+            .map(|_| ())
     }
 
     /// What is the end entity's alone: its key, then its names.
@@ -376,6 +433,17 @@ fn refusal(error: &webpki::Error) -> VerifyError {
         },
         E::CertNotValidYet { .. } => VerifyError::NotYetValid,
         E::CertRevoked => VerifyError::Revoked,
+        E::InvalidCrlSignatureForPublicKey => VerifyError::Invalid(
+            "a revocation list in the name of its issuer is not signed with the issuer's key"
+                .into(),
+        ),
+        E::IssuerNotCrlSigner => VerifyError::Invalid(
+            "its issuer, of whom there is a revocation list, may not sign any (key usage)".into(),
+        ),
+        E::UnsupportedCrlSignatureAlgorithmContext(_)
+        | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => VerifyError::Invalid(
+            "its issuer's revocation list is signed with an algorithm that is not accepted".into(),
+        ),
         E::UnknownIssuer => VerifyError::UnknownIssuer,
         E::CaUsedAsEndEntity
         | E::EndEntityUsedAsCa

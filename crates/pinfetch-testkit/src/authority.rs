@@ -8,9 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CidrSubnet,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use ring::rand::SecureRandom as _;
 use rustls::pki_types::pem::PemObject as _;
@@ -60,6 +61,38 @@ pub struct CertificateRequest {
     pub key_identifier: Option<String>,
     /// Extended key usages; by default `serverAuth`, for an authority none.
     pub eku: Option<Vec<Usage>>,
+}
+
+/// What a certificate revocation list shall say.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RevocationRequest {
+    /// The certificate whose subject it names as its issuer.
+    pub issuer: String,
+    /// The certificate whose key signs it; by default the issuer's, as it should be.
+    pub signer: Option<String>,
+    /// The certificates that it revokes. Nothing checks that the issuer issued them.
+    pub certificates: Vec<String>,
+    /// Unix seconds; yesterday by default.
+    pub this_update: Option<i64>,
+    /// Unix seconds; in a week by default.
+    pub next_update: Option<i64>,
+}
+
+/// A certificate revocation list.
+#[derive(Clone, Debug)]
+pub struct RevocationList(Vec<u8>);
+
+impl RevocationList {
+    /// The list.
+    pub fn der(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The list in PEM.
+    pub fn pem(&self) -> String {
+        pem("X509 CRL", &self.0)
+    }
 }
 
 /// The type of a key pair.
@@ -198,6 +231,42 @@ impl Authority {
             .into_mut())
     }
 
+    /// Makes a certificate revocation list.
+    ///
+    /// # Errors
+    ///
+    /// [`KitError::UnknownCertificate`] when one is named that does not exist, [`KitError::InvalidField`] for a date that
+    /// cannot be written, and [`KitError::Issue`] when the list ends before it begins, or its issuer may not sign any.
+    pub fn revoke(&self, request: &RevocationRequest) -> Result<RevocationList, KitError> {
+        let now = seconds_now();
+        let this_update = date("thisUpdate", request.this_update.unwrap_or(now - DAY))?;
+        let next_update = date("nextUpdate", request.next_update.unwrap_or(now + 7 * DAY))?;
+        let revoked = request.certificates.iter().map(|name| {
+            let params = &self.get(name)?.params;
+            Ok(RevokedCertParams {
+                serial_number: params.serial_number.clone().unwrap_or_else(random_serial), // each has one
+                revocation_time: this_update,
+                reason_code: None,
+                invalidity_date: None,
+            })
+        });
+        let params = CertificateRevocationListParams {
+            this_update,
+            next_update,
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect::<Result<_, KitError>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let issuer = self.get(&request.issuer)?;
+        let signer = match &request.signer {
+            Some(name) => self.get(name)?,
+            None => issuer,
+        };
+        let list = params.signed_by(&Issuer::from_params(&issuer.params, &*signer.key))?;
+        Ok(RevocationList(list.der().to_vec()))
+    }
+
     /// The certificate of that name.
     ///
     /// # Errors
@@ -241,9 +310,7 @@ fn params_of(request: &CertificateRequest) -> Result<CertificateParams, KitError
         .iter()
         .map(|name| alternative_name(name))
         .collect::<Result<_, _>>()?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |past| past.as_secs().cast_signed());
+    let now = seconds_now();
     let days = if request.ca { 3650 } else { 90 };
     params.not_before = date("notBefore", request.not_before.unwrap_or(now - DAY))?;
     params.not_after = date("notAfter", request.not_after.unwrap_or(now + days * DAY))?;
@@ -314,6 +381,12 @@ fn subtree(text: &str) -> Result<GeneralSubtree, KitError> {
     Ok(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(
         address, prefix,
     )))
+}
+
+fn seconds_now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |past| past.as_secs().cast_signed())
 }
 
 fn date(field: &'static str, unix_seconds: i64) -> Result<OffsetDateTime, KitError> {

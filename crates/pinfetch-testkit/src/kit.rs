@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::proxy::Proxy;
 use crate::server::{Identity, Resumption, Server, ServerOptions, Version};
-use crate::{Authority, Behaviour, CertificateRequest, KitError};
+use crate::{Authority, Behaviour, CertificateRequest, KitError, RevocationRequest};
 
 /// A command, told apart by its `cmd`. An unknown field is an error.
 #[derive(Debug, Deserialize)]
@@ -21,6 +21,8 @@ use crate::{Authority, Behaviour, CertificateRequest, KitError};
 pub enum Command {
     /// Issues certificates → `{ NAME: { subject, der, pem, pin, keyPem, spkiPem } }`.
     Issue(IssueRequest),
+    /// Makes a certificate revocation list → `{ der, pem }`.
+    Revoke(RevocationRequest),
     /// Starts a server → `{ server, port }`.
     Serve(Box<ServeRequest>),
     /// Presents something else in new handshakes; live connections stay → `{}`.
@@ -218,6 +220,10 @@ impl Kit {
         let mut later = Later::Nothing;
         let answer = match command {
             Command::Issue(request) => self.issue(&request)?,
+            Command::Revoke(request) => {
+                let list = self.authority.revoke(&request)?;
+                json!({ "der": BASE64_STANDARD.encode(list.der()), "pem": list.pem() })
+            }
             Command::Serve(request) => self.serve(*request)?,
             Command::Swap(SwapRequest { server, chain, key }) => {
                 let identity = self.identity(&chain, &key)?;

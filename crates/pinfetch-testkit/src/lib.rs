@@ -15,7 +15,9 @@ mod kit;
 mod proxy;
 mod server;
 
-pub use authority::{Authority, CertificateRequest, Issued, KeyType, Usage};
+pub use authority::{
+    Authority, CertificateRequest, Issued, KeyType, RevocationList, RevocationRequest, Usage,
+};
 pub use error::KitError;
 pub use interceptor::Behaviour;
 pub use kit::{

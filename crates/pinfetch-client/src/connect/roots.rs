@@ -1,21 +1,26 @@
-//! Trust anchors: built in, given, or the system's; parsed once and shared by all clients.
+//! Trust anchors: built in, given, or the system's, and revocation lists; parsed once and shared by all clients.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use pinfetch_pins::Anchors;
-use rustls_pki_types::CertificateDer;
+use pinfetch_pins::{Anchors, RevocationLists};
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::config::TrustAnchors;
 use crate::error::{Code, RequestError};
 
-/// The trust anchors of all clients of an engine. Ten thousand clients with the same `ca` hold it once.
+/// The trust anchors and revocation lists of all clients of an engine. Ten thousand clients with the same `ca` hold it
+/// once.
 #[derive(Debug, Default)]
 pub struct Roots {
-    /// By the SHA-256 of what was given: content can't be swapped under a client that shares it.
-    given: Mutex<HashMap<[u8; 32], Weak<Anchors>>>,
+    given: Shared<Anchors>,
+    revocations: Shared<RevocationLists>,
 }
+
+/// What was parsed, by the SHA-256 of what was given: content can't be swapped under a client that shares it.
+#[derive(Debug)]
+struct Shared<T>(Mutex<HashMap<[u8; 32], Weak<T>>>);
 
 /// Mozilla's roots, as the webpki-roots crate ships them.
 static BUILT_IN: LazyLock<Arc<Anchors>> =
@@ -44,7 +49,35 @@ impl Roots {
         Ok(Arc::new(base.join(&extra)))
     }
 
+    /// The revocation lists in `blobs`.
+    ///
+    /// # Errors
+    /// [`RequestError::Option`] with [`Code::PolicyInvalidOption`], naming the one that cannot be used: a list that is
+    /// passed over would let pass what it revokes.
+    pub(crate) fn load_revocations(
+        &self,
+        blobs: &[Vec<u8>],
+    ) -> Result<Arc<RevocationLists>, RequestError> {
+        self.revocations.get(blobs, || parse_revocations(blobs))
+    }
+
     fn given(&self, option: &str, blobs: &[Vec<u8>]) -> Result<Arc<Anchors>, RequestError> {
+        self.given.get(blobs, || parse(option, blobs))
+    }
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Shared<T> {
+    fn get(
+        &self,
+        blobs: &[Vec<u8>],
+        parse: impl FnOnce() -> Result<T, RequestError>,
+    ) -> Result<Arc<T>, RequestError> {
         let mut content = ring::digest::Context::new(&ring::digest::SHA256);
         for blob in blobs {
             content.update(&(blob.len() as u64).to_le_bytes());
@@ -52,21 +85,21 @@ impl Roots {
         }
         let mut key = [0; 32];
         key.copy_from_slice(content.finish().as_ref());
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(anchors) = given.get(&key).and_then(Weak::upgrade) {
-            return Ok(anchors);
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parsed) = shared.get(&key).and_then(Weak::upgrade) {
+            return Ok(parsed);
         }
-        let anchors = Arc::new(parse(option, blobs)?);
-        given.retain(|_, anchors| anchors.strong_count() > 0);
-        given.insert(key, Arc::downgrade(&anchors));
-        Ok(anchors)
+        let parsed = Arc::new(parse()?);
+        shared.retain(|_, parsed| parsed.strong_count() > 0);
+        shared.insert(key, Arc::downgrade(&parsed));
+        Ok(parsed)
     }
 }
 
 fn parse(option: &str, blobs: &[Vec<u8>]) -> Result<Anchors, RequestError> {
     let mut certificates = Vec::new();
     for (index, blob) in blobs.iter().enumerate() {
-        if blob.windows(11).any(|window| window == b"-----BEGIN ") {
+        if is_pem(blob) {
             let before = certificates.len();
             for certificate in CertificateDer::pem_slice_iter(blob) {
                 let certificate = certificate.map_err(|error| {
@@ -84,6 +117,34 @@ fn parse(option: &str, blobs: &[Vec<u8>]) -> Result<Anchors, RequestError> {
         }
     }
     Anchors::from_certificates(certificates).map_err(|error| invalid(&format!("{option}: {error}")))
+}
+
+fn parse_revocations(blobs: &[Vec<u8>]) -> Result<RevocationLists, RequestError> {
+    let mut lists = RevocationLists::default();
+    for (index, blob) in blobs.iter().enumerate() {
+        let fault = |problem: String| RequestError::Option {
+            code: Code::PolicyInvalidOption,
+            problem: format!("crl[{index}] {problem}").into(),
+        };
+        if !is_pem(blob) {
+            lists.add(blob).map_err(|error| fault(error.to_string()))?;
+            continue;
+        }
+        let mut is_empty = true;
+        for list in CertificateRevocationListDer::pem_slice_iter(blob) {
+            let list = list.map_err(|error| fault(format!("is not valid PEM: {error}")))?;
+            lists.add(&list).map_err(|error| fault(error.to_string()))?;
+            is_empty = false;
+        }
+        if is_empty {
+            return Err(fault("is PEM without an X509 CRL".into()));
+        }
+    }
+    Ok(lists)
+}
+
+fn is_pem(blob: &[u8]) -> bool {
+    blob.windows(11).any(|window| window == b"-----BEGIN ")
 }
 
 fn system() -> Result<Arc<Anchors>, RequestError> {
@@ -106,6 +167,8 @@ fn invalid(problem: &str) -> RequestError {
 
 #[cfg(test)]
 mod tests {
+    use pinfetch_testkit::{Authority, CertificateRequest, RevocationRequest};
+
     use super::*;
 
     #[test]
@@ -156,5 +219,67 @@ mod tests {
             &roots.load(&wanted).unwrap(),
             &roots.load(&wanted).unwrap()
         ));
+    }
+
+    fn authority() -> Authority {
+        let mut authority = Authority::new();
+        let root = CertificateRequest {
+            name: "root".into(),
+            ca: true,
+            ..CertificateRequest::default()
+        };
+        authority.issue(&root).unwrap();
+        authority
+    }
+
+    #[test]
+    fn revocation_lists_are_read_from_pem_and_der_and_held_once() {
+        let request = RevocationRequest {
+            issuer: "root".into(),
+            certificates: vec!["root".into()],
+            ..RevocationRequest::default()
+        };
+        let list = authority().revoke(&request).unwrap();
+        let two = format!("two lists:\n{}{}", list.pem(), list.pem()).into_bytes();
+        let roots = Roots::default();
+        let load = |blobs: &[Vec<u8>]| roots.load_revocations(blobs).unwrap();
+        for (blobs, count) in [
+            (vec![], 0),
+            (vec![list.der().to_vec()], 1),
+            (vec![two.clone()], 2),
+            (vec![list.der().to_vec(), two], 3),
+        ] {
+            let loaded = load(&blobs);
+            assert_eq!(format!("{loaded:?}"), format!("RevocationLists({count})"));
+            assert!(Arc::ptr_eq(&loaded, &load(&blobs)));
+            assert!(!Arc::ptr_eq(&loaded, &load(&[list.pem().into_bytes()])));
+        }
+    }
+
+    #[test]
+    fn revocation_lists_that_cannot_be_used_are_refused_with_their_place() {
+        let authority = authority();
+        let request = RevocationRequest {
+            issuer: "root".into(),
+            ..RevocationRequest::default()
+        };
+        let list = authority.revoke(&request).unwrap();
+        let certificate = authority.get("root").unwrap();
+        let cut: String = list.pem().chars().take(100).collect();
+        for (blob, problem) in [
+            (vec![], "cannot be read"),
+            (b"rubbish".to_vec(), "cannot be read"),
+            (certificate.der().to_vec(), "cannot be read"),
+            (certificate.pem().into_bytes(), "is PEM without an X509 CRL"),
+            (cut.into_bytes(), "is not valid PEM"),
+        ] {
+            let blobs = [list.der().to_vec(), blob];
+            let error = Roots::default()
+                .load_revocations(&blobs)
+                .expect_err(problem);
+            assert_eq!(error.code(), Code::PolicyInvalidOption);
+            let text = error.to_string();
+            assert!(text.contains(&format!("crl[1] {problem}")), "{text}");
+        }
     }
 }

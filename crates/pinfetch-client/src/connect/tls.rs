@@ -6,7 +6,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use pinfetch_pins::{Anchors, EffectivePins, Pin, PinVerifier, Policy, VerifiedPath};
+use pinfetch_pins::{
+    Anchors, EffectivePins, Pin, PinVerifier, Policy, RevocationLists, VerifiedPath,
+};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -39,7 +41,8 @@ const SESSIONS: usize = 8;
 /// Whose certificates a client accepts.
 #[derive(Clone, Debug)]
 pub(crate) enum Verification {
-    Anchors(Arc<Anchors>),
+    /// Those on a path to these anchors, where no list names one of it.
+    Anchors(Arc<Anchors>, Arc<RevocationLists>),
     Insecure,
 }
 
@@ -130,11 +133,14 @@ impl OriginTls {
         settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
         let verifier = match verification {
-            Verification::Anchors(anchors) => Some(Arc::new(PinVerifier::new(
-                anchors.clone(),
-                requirement.pins.clone(),
-                PROVIDER.signature_verification_algorithms,
-            ))),
+            Verification::Anchors(anchors, revocations) => {
+                let verifier = PinVerifier::new(
+                    anchors.clone(),
+                    requirement.pins.clone(),
+                    PROVIDER.signature_verification_algorithms,
+                );
+                Some(Arc::new(verifier.with_revocations(revocations.clone())))
+            }
             Verification::Insecure => None,
         };
         let dangerous: Arc<dyn ServerCertVerifier> = match &verifier {
