@@ -108,6 +108,7 @@ test.each(
     ['proxies that are probed', 'fit\nERR_BAD_PIN\n200 1\n'],
     ['a list that revokes', 'CertificateError ERR_CERT_REVOKED\n'],
     ['a request that is sent again', '200\n'],
+    ['limits of a header section', '200\n'],
   ].map(([name, output], index) => [name, output, index] as const),
 )('the example of %s prints what it should', async (_name, output, index) => {
   expect(await examples.run(sources[index] ?? '')).toBe(output)

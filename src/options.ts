@@ -84,6 +84,15 @@ export interface ClientOptions {
   readonly retry?: number | RetryOptions | undefined
   /** The largest response body that is held in memory, in bytes; a stream is its reader's to bound. @default 536870912 */
   readonly maxResponseBytes?: number | undefined
+  /**
+   * The largest header or trailer section of a response, in bytes: over HTTP/1.1 as it is sent, over HTTP/2 its names and
+   * values and 32 for each field (RFC 9113 §6.5.2).
+   *
+   * @default 262144
+   */
+  readonly maxHeaderBytes?: number | undefined
+  /** How many fields the header or trailer section of a response may have. @default 512 */
+  readonly maxHeaderCount?: number | undefined
   /** Whether content codings (gzip, deflate, br, zstd) are asked for and undone. @default true */
   readonly decompress?: boolean | undefined
   /**
@@ -183,6 +192,8 @@ export const DEFAULTS = {
   dnsTtl: 0,
   family: 0,
   maxResponseBytes: 512 * 1024 * 1024,
+  maxHeaderBytes: 256 * 1024,
+  maxHeaderCount: 512,
   decompress: true,
   maxExpansion: 200,
   redirect: 'follow',
@@ -211,6 +222,8 @@ const NAMES = [
   'bodyTimeout',
   'retry',
   'maxResponseBytes',
+  'maxHeaderBytes',
+  'maxHeaderCount',
   'decompress',
   'maxExpansion',
   'redirect',
@@ -245,6 +258,8 @@ const ELSEWHERE: Readonly<Record<string, keyof ClientOptions>> = {
   maxRedirections: 'maxRedirects',
   cookies: 'cookieJar',
   jar: 'cookieJar',
+  maxHeaderSize: 'maxHeaderBytes',
+  maxHeadersCount: 'maxHeaderCount',
   prefixUrl: 'baseUrl',
   baseURL: 'baseUrl',
   pinnedCertificates: 'pins',
@@ -333,6 +348,8 @@ export function readOptions(options: unknown): Settings {
   out.flag(keyLogFile !== null)
   if (keyLogFile !== null) out.str(keyLogFile)
   writeBlobs(out, 'crl', givenOr(given, 'crl', []), 'certificate revocation lists')
+  out.u32(count(given, 'maxHeaderBytes', DEFAULTS.maxHeaderBytes, 1, LARGEST_U32))
+  out.u32(count(given, 'maxHeaderCount', DEFAULTS.maxHeaderCount, 1, LARGEST_U32))
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

@@ -82,6 +82,8 @@ pub struct Config {
     pub local_address: Option<IpAddr>,
     /// Header fields for every request that does not set them itself.
     pub headers: Vec<Field>,
+    /// How large header and trailer sections of responses may be.
+    pub header_limits: HeaderLimits,
 }
 
 impl Default for Config {
@@ -116,6 +118,27 @@ impl Default for Config {
             family: Family::Any,
             local_address: None,
             headers: Vec::new(),
+            header_limits: HeaderLimits::default(),
+        }
+    }
+}
+
+/// How large the header section of a response, or its trailer section, may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HeaderLimits {
+    /// In bytes: over HTTP/1.1 those that are sent, status line and line ends included; over HTTP/2 names and values, and
+    /// 32 for each field (RFC 9113 §6.5.2).
+    pub bytes: u32,
+    /// In field lines.
+    pub count: u32,
+}
+
+impl Default for HeaderLimits {
+    /// As much as browsers take.
+    fn default() -> Self {
+        Self {
+            bytes: 256 * 1024,
+            count: 512,
         }
     }
 }
@@ -276,6 +299,7 @@ impl ConnectionKey {
             // a request that shares nothing has a key of its own
             reuse: _,
             headers: _,
+            header_limits: _,
         } = config;
         Arc::new(Self {
             proxy: proxy.proxy_for(scheme, &host, port),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Cookies, Family, Field, Identity, Lookup, MinVersion, ProxyChoice,
-    RequestError, Trust, TrustAnchors, Unpinned, from_environment,
+    Client, Code, Config, Cookies, Family, Field, HeaderLimits, Identity, Lookup, MinVersion,
+    ProxyChoice, RequestError, Trust, TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -119,11 +119,7 @@ fn read_config(
     let dns_ttl = Duration::from_millis(record.u32()?.into());
     let family = family(record)?;
     let local_address = record.opt(Reader::str)?.map(local_address).transpose()?;
-    let identity = record.opt(|record| Ok((record.bytes()?, record.bytes()?)))?;
-    let identity = identity.map(|(cert, key)| Identity::from_pem(cert, key));
-    let identity = identity
-        .transpose()
-        .map_err(|error| failed(Code::PolicyInvalidOption, error.to_string()))?;
+    let identity = identity(record)?;
     let key_log = record.opt(Reader::str)?.map(Into::into);
     let crl = blobs(record)?;
     let wanted = TrustAnchors {
@@ -131,6 +127,10 @@ fn read_config(
         extra,
         system,
         crl,
+    };
+    let header_limits = HeaderLimits {
+        bytes: record.u32()?,
+        count: record.u32()?,
     };
     let trust = trust(insecure, wanted)?;
     Ok(Config {
@@ -163,7 +163,16 @@ fn read_config(
         proxy,
         lookup,
         headers,
+        header_limits,
     })
+}
+
+fn identity(record: &mut Reader<'_>) -> Result<Option<Identity>, RequestError> {
+    let given = record.opt(|record| Ok((record.bytes()?, record.bytes()?)))?;
+    given
+        .map(|(cert, key)| Identity::from_pem(cert, key))
+        .transpose()
+        .map_err(|error| failed(Code::PolicyInvalidOption, error.to_string()))
 }
 
 fn trust(insecure: bool, wanted: TrustAnchors) -> Result<Trust, RequestError> {

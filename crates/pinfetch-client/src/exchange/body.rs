@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use super::fields::Fields;
-use super::{Fault, http1};
+use super::{Fault, check_count, http1};
 use crate::gate::Http2Lease;
 
 /// How much is reserved on the word of a Content-Length alone: a server may promise what it never sends.
@@ -23,7 +23,7 @@ pub(crate) struct Http2Body {
     incoming: Incoming,
     trailers: Option<Fields>,
     /// Counts the stream as under way.
-    _lease: Http2Lease,
+    lease: Http2Lease,
 }
 
 pub(crate) enum BodyError {
@@ -36,7 +36,7 @@ impl Body {
         Self::Http2(Box::new(Http2Body {
             incoming,
             trailers: None,
-            _lease: lease,
+            lease,
         }))
     }
 
@@ -62,7 +62,10 @@ impl Body {
                         Ok(data) if !data.is_empty() => return Ok(Some(data)),
                         Ok(_nothing) => {}
                         Err(frame) => {
-                            body.trailers = frame.into_trailers().ok().map(Fields::from);
+                            if let Ok(trailers) = frame.into_trailers() {
+                                check_count(&trailers, body.lease.header_limits())?;
+                                body.trailers = Some(trailers.into());
+                            }
                         }
                     }
                 }

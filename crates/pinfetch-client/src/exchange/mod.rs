@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version};
 
 use self::body::Body;
 use self::fields::Fields;
@@ -18,6 +18,7 @@ use self::http1::Malformed;
 use self::upload::UploadError;
 use crate::client::Prepared;
 use crate::coding::CodingError;
+use crate::config::HeaderLimits;
 use crate::connect::Live;
 use crate::content::Broken;
 use crate::deadline::{Phase, Progress};
@@ -44,10 +45,20 @@ pub(crate) enum Fault {
     Malformed(Malformed),
     /// What hyper says of HTTP/2.
     Hyper(hyper::Error),
+    /// An HTTP/2 header section that was refused.
+    Section(RefusedSection),
     /// An HTTP/2 peer gave the stream up without an error before the response's end.
     Cut,
     /// The request's own body.
     Upload(UploadError),
+}
+
+/// An HTTP/2 header section that was refused. hyper doesn't say for what, so both are named.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}; or its header section is larger than {limit} bytes (maxHeaderBytes)")]
+pub(crate) struct RefusedSection {
+    source: hyper::Error,
+    limit: u32,
 }
 
 /// Why an exchange gave no whole response.
@@ -135,10 +146,19 @@ async fn http2(
             // may have opened it since, so that only a request that may be carried out twice is sent again
             let is_unopened = error.is_user() && request.is_idempotent();
             let is_unsent = is_unsent || is_unopened || is_unprocessed(&error);
-            return Err((Fault::Hyper(error), is_unsent));
+            let fault = if is_refused_section(&error) {
+                Fault::Section(RefusedSection {
+                    source: error,
+                    limit: gate.config.header_limits.bytes,
+                })
+            } else {
+                Fault::Hyper(error)
+            };
+            return Err((fault, is_unsent));
         }
     };
     let (head, incoming) = response.into_parts();
+    check_count(&head.headers, gate.config.header_limits).map_err(|fault| (fault, false))?;
     let head = Head {
         status: head.status,
         version: head.version,
@@ -218,6 +238,7 @@ impl Failure<'_> {
                 source: match fault {
                     Fault::Malformed(source) => Arc::new(source),
                     Fault::Hyper(source) => Arc::new(source),
+                    Fault::Section(source) => Arc::new(source),
                     Fault::Io(source) => Arc::new(source),
                     Fault::Upload(source) => Arc::new(source),
                     Fault::Ended => Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
@@ -241,7 +262,9 @@ enum Kind {
 fn classify(fault: &Fault) -> Kind {
     let io = match fault {
         Fault::Ended => return Kind::Disconnect,
-        Fault::Malformed(_) | Fault::Upload(_) | Fault::Cut => return Kind::Protocol,
+        Fault::Malformed(_) | Fault::Upload(_) | Fault::Section(_) | Fault::Cut => {
+            return Kind::Protocol;
+        }
         Fault::Io(error) => error,
         Fault::Hyper(error) => {
             if error.is_incomplete_message()
@@ -290,6 +313,29 @@ fn is_refused(fault: &Fault) -> bool {
     cause::<h2::Error>(error).is_some_and(|error| {
         error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
     })
+}
+
+/// Whether a stream or connection was given up for what the server sent, as it is for a header section past its limit.
+fn is_refused_section(error: &hyper::Error) -> bool {
+    cause::<h2::Error>(error).is_some_and(|error| {
+        error.is_library()
+            && matches!(
+                error.reason(),
+                Some(
+                    h2::Reason::PROTOCOL_ERROR
+                        | h2::Reason::COMPRESSION_ERROR
+                        | h2::Reason::ENHANCE_YOUR_CALM
+                )
+            )
+    })
+}
+
+/// hyper counts the bytes of a section, and not its fields.
+pub(crate) fn check_count(fields: &HeaderMap, limits: HeaderLimits) -> Result<(), Fault> {
+    if fields.len() as u64 > u64::from(limits.count) {
+        return Err(Fault::Malformed(Malformed::TooManyFields(limits.count)));
+    }
+    Ok(())
 }
 
 /// Whether an HTTP/2 server has reset the stream of the request (RFC 9113 §6.4).

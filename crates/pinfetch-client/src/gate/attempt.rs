@@ -147,7 +147,8 @@ impl Attempt {
         };
         let stream = Revocable::new(live.clone());
         if !http2 {
-            return self.join(live.clone(), Ready::Http1(Http1::new(stream, live)));
+            let limits = self.gate.config.header_limits;
+            return self.join(live.clone(), Ready::Http1(Http1::new(stream, live, limits)));
         }
         self.begin_http2(live, stream).await;
     }
@@ -164,6 +165,7 @@ impl Attempt {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(self.gate.config.header_limits.bytes)
             // a connection whose packets vanish must not keep its origin: HTTP/1.1 recovers by itself
             .keep_alive_interval(Some(PING_AFTER))
             .keep_alive_timeout(PING_TIMEOUT)

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use hyper::client::conn::{TrySendError, http2};
 
 use super::Gate;
-use crate::config::ConnectionKey;
+use crate::config::{ConnectionKey, HeaderLimits};
 use crate::connect::Live;
 use crate::exchange::http1::Http1;
 use crate::exchange::upload::MessageBody;
@@ -124,6 +124,11 @@ impl Http2Lease {
             gate,
             waiting: None,
         }
+    }
+
+    /// What a trailer section may have.
+    pub(crate) fn header_limits(&self) -> HeaderLimits {
+        self.gate.config.header_limits
     }
 
     /// Sends `request`; the error holds it again if no byte of it left.

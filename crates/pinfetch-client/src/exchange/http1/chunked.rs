@@ -3,7 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Malformed;
-use super::head::{LARGEST_SECTION, MOST_FIELDS};
+use super::head::{is_too_large, room_for_fields};
+use crate::config::HeaderLimits;
 use crate::exchange::fields::{Fields, Line, Span};
 
 /// How long the line of a chunk's size may be, extensions (which nobody uses, and everybody must ignore) included.
@@ -44,8 +45,12 @@ impl Chunked {
         }
     }
 
-    /// Takes the next piece off `buffer`.
-    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Piece, Malformed> {
+    /// Takes the next piece off `buffer`; `limits` are those of the trailer section.
+    pub(super) fn next(
+        &mut self,
+        buffer: &mut BytesMut,
+        limits: HeaderLimits,
+    ) -> Result<Piece, Malformed> {
         loop {
             match self.state {
                 State::Size => {
@@ -104,21 +109,24 @@ impl Chunked {
                     None => return Ok(Piece::Incomplete),
                 },
                 State::Trailers => {
-                    let mut fields = vec![httparse::EMPTY_HEADER; MOST_FIELDS.min(buffer.len())];
+                    let mut fields = room_for_fields(buffer, limits);
                     let (length, lines) = match httparse::parse_headers(buffer, &mut fields) {
                         Ok(httparse::Status::Complete((length, fields))) => {
+                            if is_too_large(length, limits) {
+                                return Err(Malformed::SectionTooLarge(limits.bytes));
+                            }
                             let lines = fields.iter().map(|field| Line {
                                 name: Span::of(field.name.as_bytes(), buffer),
                                 value: Span::of(field.value, buffer),
                             });
                             (length, lines.collect::<Vec<_>>())
                         }
-                        Ok(httparse::Status::Partial) if buffer.len() <= LARGEST_SECTION => {
-                            return Ok(Piece::Incomplete);
+                        Ok(httparse::Status::Partial) if is_too_large(buffer.len(), limits) => {
+                            return Err(Malformed::SectionTooLarge(limits.bytes));
                         }
-                        Ok(httparse::Status::Partial) => return Err(Malformed::SectionTooLarge),
+                        Ok(httparse::Status::Partial) => return Ok(Piece::Incomplete),
                         Err(httparse::Error::TooManyHeaders) => {
-                            return Err(Malformed::TooManyFields);
+                            return Err(Malformed::TooManyFields(limits.count));
                         }
                         Err(error) => return Err(Malformed::Head(error)),
                     };
@@ -157,7 +165,7 @@ mod tests {
             buffer.extend_from_slice(&text[from..to]);
             from = to;
             loop {
-                match chunked.next(&mut buffer)? {
+                match chunked.next(&mut buffer, HeaderLimits::default())? {
                     Piece::Data(data) => body.extend(&data),
                     Piece::Incomplete => break,
                     Piece::End => {
@@ -229,8 +237,39 @@ mod tests {
     fn trailers_are_kept() {
         let mut chunked = Chunked::new();
         let mut buffer = BytesMut::from(&b"0\r\nDigest: a\r\nX-B: c\r\n\r\n"[..]);
-        assert_eq!(chunked.next(&mut buffer).unwrap(), Piece::End);
+        assert_eq!(
+            chunked.next(&mut buffer, HeaderLimits::default()).unwrap(),
+            Piece::End
+        );
         assert_eq!(chunked.trailers().unwrap().get("x-b"), Some(&b"c"[..]));
+    }
+
+    #[test]
+    fn a_trailer_section_has_the_limits_of_a_header_section() {
+        let limits = HeaderLimits {
+            bytes: 20,
+            count: 2,
+        };
+        for (trailers, outcome) in [
+            ("a: b\r\nc: d\r\n\r\n", Ok(Piece::End)),
+            (
+                "a: b\r\nc: d\r\ne: f\r\n\r\n",
+                Err(Malformed::TooManyFields(2)),
+            ),
+            (
+                "a: 12345678901234\r\n\r\n",
+                Err(Malformed::SectionTooLarge(20)),
+            ),
+            ("a: 123456789012345678", Err(Malformed::SectionTooLarge(20))),
+            ("a: 1234567890", Ok(Piece::Incomplete)),
+        ] {
+            let mut buffer = BytesMut::from(format!("0\r\n{trailers}").as_bytes());
+            assert_eq!(
+                Chunked::new().next(&mut buffer, limits),
+                outcome,
+                "{trailers}"
+            );
+        }
     }
 
     proptest! {

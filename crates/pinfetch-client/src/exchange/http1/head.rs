@@ -6,15 +6,24 @@ use bytes::{Bytes, BytesMut};
 use http::{StatusCode, Version};
 
 use super::Malformed;
+use crate::config::HeaderLimits;
 use crate::exchange::Head;
 use crate::exchange::fields::{Fields, Line, Span};
 
-/// How large a header section may be, in bytes.
-pub(super) const LARGEST_SECTION: usize = 256 * 1024;
-/// How many field lines a header section may have.
-pub(super) const MOST_FIELDS: usize = 512;
 /// Field lines that are parsed without an allocation.
 const FIELDS_AT_HAND: usize = 48;
+
+/// Whether a section of `length` bytes is past `limits`.
+pub(super) fn is_too_large(length: usize, limits: HeaderLimits) -> bool {
+    u32::try_from(length).map_or(true, |length| length > limits.bytes)
+}
+
+/// Room for as many field lines as `section` can hold, an `a:` and a line end each, and `limits` allow.
+pub(super) fn room_for_fields(section: &[u8], limits: HeaderLimits) -> Vec<httparse::Header<'_>> {
+    const SHORTEST_LINE: usize = 3;
+    let most = usize::try_from(limits.count).unwrap_or(usize::MAX);
+    vec![httparse::EMPTY_HEADER; most.min(section.len() / SHORTEST_LINE)]
+}
 
 /// How a body's end is known (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,9 +58,10 @@ impl Reader {
         &mut self,
         buffer: &mut BytesMut,
         is_head_request: bool,
+        limits: HeaderLimits,
     ) -> Result<Option<Section>, Malformed> {
         if self.searched > 0 && !has_end(buffer, self.searched) {
-            return self.wait_for_more(buffer);
+            return self.wait_for_more(buffer, limits);
         }
         let mut at_hand = [const { MaybeUninit::uninit() }; FIELDS_AT_HAND];
         let mut response = httparse::Response::new(&mut []);
@@ -62,23 +72,28 @@ impl Reader {
         );
         let (length, mut section) = match parsed {
             Ok(httparse::Status::Complete(length)) => (length, Draft::of(&response, buffer)?),
-            Ok(httparse::Status::Partial) => return self.wait_for_more(buffer),
+            Ok(httparse::Status::Partial) => return self.wait_for_more(buffer, limits),
             Err(httparse::Error::TooManyHeaders) => {
-                let mut many = vec![httparse::EMPTY_HEADER; MOST_FIELDS];
+                let mut many = room_for_fields(buffer, limits);
                 let mut response = httparse::Response::new(&mut many);
                 match response.parse(buffer) {
                     Ok(httparse::Status::Complete(length)) => {
                         (length, Draft::of(&response, buffer)?)
                     }
-                    Ok(httparse::Status::Partial) => return self.wait_for_more(buffer),
-                    Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooManyFields),
+                    Ok(httparse::Status::Partial) => return self.wait_for_more(buffer, limits),
+                    Err(httparse::Error::TooManyHeaders) => {
+                        return Err(Malformed::TooManyFields(limits.count));
+                    }
                     Err(error) => return Err(Malformed::Head(error)),
                 }
             }
             Err(error) => return Err(Malformed::Head(error)),
         };
-        if length > LARGEST_SECTION {
-            return Err(Malformed::SectionTooLarge);
+        if is_too_large(length, limits) {
+            return Err(Malformed::SectionTooLarge(limits.bytes));
+        }
+        if section.lines.len() as u64 > u64::from(limits.count) {
+            return Err(Malformed::TooManyFields(limits.count));
         }
         self.searched = 0;
         let (framing, persists) = section.framing(buffer, is_head_request)?;
@@ -95,9 +110,13 @@ impl Reader {
         }))
     }
 
-    fn wait_for_more(&mut self, buffer: &BytesMut) -> Result<Option<Section>, Malformed> {
-        if buffer.len() > LARGEST_SECTION {
-            return Err(Malformed::SectionTooLarge);
+    fn wait_for_more(
+        &mut self,
+        buffer: &BytesMut,
+        limits: HeaderLimits,
+    ) -> Result<Option<Section>, Malformed> {
+        if is_too_large(buffer.len(), limits) {
+            return Err(Malformed::SectionTooLarge(limits.bytes));
         }
         self.searched = buffer.len();
         Ok(None)
@@ -209,8 +228,13 @@ mod tests {
 
     use super::*;
 
+    const DEFAULT: HeaderLimits = HeaderLimits {
+        bytes: 256 * 1024,
+        count: 512,
+    };
+
     fn read(text: &[u8], is_head_request: bool) -> Result<Option<Section>, Malformed> {
-        Reader::default().read(&mut BytesMut::from(text), is_head_request)
+        Reader::default().read(&mut BytesMut::from(text), is_head_request, DEFAULT)
     }
 
     #[test]
@@ -346,23 +370,37 @@ mod tests {
 
     #[test]
     fn limits_hold() {
-        let mut many = b"HTTP/1.1 200 OK\r\n".to_vec();
-        for _ in 0..MOST_FIELDS {
-            many.extend(b"a: b\r\n");
+        let section = |fields: usize, last: &str| {
+            let lines = "a: b\r\n".repeat(fields);
+            format!("HTTP/1.1 200 OK\r\n{lines}{last}\r\n").into_bytes()
+        };
+        let read = |text: &[u8], limits| {
+            let read = Reader::default().read(&mut BytesMut::from(text), false, limits);
+            read.map(|section| section.map(|section| section.head.fields.len()))
+        };
+        for count in [0, 1, 47, 48, 49, 512, 600] {
+            let limits = HeaderLimits { count, ..DEFAULT };
+            let most = count as usize;
+            assert_eq!(read(&section(most, ""), limits), Ok(Some(most)));
+            let more = read(&section(most + 1, ""), limits);
+            assert_eq!(more, Err(Malformed::TooManyFields(count)));
         }
-        let mut just = many.clone();
-        just.extend(b"\r\n");
-        assert_eq!(
-            read(&just, false).unwrap().unwrap().head.fields.len(),
-            MOST_FIELDS
-        );
-        many.extend(b"a: b\r\n\r\n");
-        assert_eq!(read(&many, false).unwrap_err(), Malformed::TooManyFields);
-        let mut large = b"HTTP/1.1 200 OK\r\na: ".to_vec();
-        large.resize(LARGEST_SECTION + 1, b'x');
-        assert_eq!(read(&large, false).unwrap_err(), Malformed::SectionTooLarge);
-        large.extend(b"\r\n\r\n");
-        assert_eq!(read(&large, false).unwrap_err(), Malformed::SectionTooLarge);
+        for bytes in [100, 9000, DEFAULT.bytes] {
+            let limits = HeaderLimits { bytes, ..DEFAULT };
+            let rest = bytes as usize - section(0, "x: \r\n").len();
+            let just = section(0, &format!("x: {}\r\n", "y".repeat(rest)));
+            assert_eq!(read(&just, limits), Ok(Some(1)));
+            let large = section(0, &format!("x: {}\r\n", "y".repeat(rest + 1)));
+            assert_eq!(read(&large, limits), Err(Malformed::SectionTooLarge(bytes)));
+            let endless = &large[..large.len() - 2];
+            assert_eq!(
+                read(endless, limits),
+                Ok(None),
+                "no more than the limit yet"
+            );
+            let endless = section(0, &"y".repeat(bytes as usize));
+            assert!(read(&endless[..endless.len() - 2], limits).is_err());
+        }
     }
 
     #[test]
@@ -370,7 +408,10 @@ mod tests {
         let text =
             b"HTTP/1.1 299 Odd\r\nB: 1\r\nset-Cookie: a\r\nb:  2 \r\nSet-Cookie: c\r\n\r\nrest";
         let mut buffer = BytesMut::from(&text[..]);
-        let section = Reader::default().read(&mut buffer, false).unwrap().unwrap();
+        let section = Reader::default()
+            .read(&mut buffer, false, DEFAULT)
+            .unwrap()
+            .unwrap();
         let fields: Vec<_> = section.head.fields.iter().collect();
         let expected: [(&[u8], &[u8]); 4] = [
             (b"B", b"1"),
@@ -398,7 +439,7 @@ mod tests {
                 buffer.extend_from_slice(&text[from..to]);
                 from = to;
                 if found.is_none() {
-                    found = reader.read(&mut buffer, false).unwrap();
+                    found = reader.read(&mut buffer, false, DEFAULT).unwrap();
                 }
             }
             let section = found.expect("the whole text was given");

@@ -22,6 +22,7 @@ use super::body::Body as AnyBody;
 use super::fields::Fields;
 use super::upload::{RequestBody, Upload, UploadError};
 use super::{Fault, Head};
+use crate::config::HeaderLimits;
 use crate::connect::Live;
 use crate::connect::revocable::Revocable;
 use crate::gate::Http1Lease;
@@ -45,12 +46,12 @@ pub enum Malformed {
     /// The status code is none.
     #[error("the status code is malformed")]
     Status,
-    /// The header section is larger than 256 KiB.
-    #[error("the header section is larger than {} bytes", head::LARGEST_SECTION)]
-    SectionTooLarge,
-    /// The header section has more than 512 field lines.
-    #[error("the header section has more than {} field lines", head::MOST_FIELDS)]
-    TooManyFields,
+    /// The header or trailer section is larger than the limit.
+    #[error("the header section is larger than {0} bytes (maxHeaderBytes)")]
+    SectionTooLarge(u32),
+    /// The header or trailer section has more field lines than the limit.
+    #[error("the header section has more than {0} field lines (maxHeaderCount)")]
+    TooManyFields(u32),
     /// Content-Length is not a number.
     #[error("Content-Length is not a number")]
     ContentLength,
@@ -80,6 +81,7 @@ pub enum Malformed {
 /// An HTTP/1.1 connection. Dropping it closes it.
 pub(crate) struct Http1 {
     stream: Revocable,
+    limits: HeaderLimits,
     /// What was read and belongs to nobody yet.
     buffer: BytesMut,
     pub(crate) live: Arc<Live>,
@@ -95,9 +97,10 @@ impl Drop for Http1 {
 }
 
 impl Http1 {
-    pub(crate) fn new(stream: Revocable, live: Arc<Live>) -> Self {
+    pub(crate) fn new(stream: Revocable, live: Arc<Live>, limits: HeaderLimits) -> Self {
         Self {
             stream,
+            limits,
             buffer: BytesMut::new(),
             live,
             is_used: false,
@@ -296,7 +299,11 @@ impl Receiving {
             if !connection.buffer.is_empty() {
                 let section = self
                     .reader
-                    .read(&mut connection.buffer, self.is_head_request)
+                    .read(
+                        &mut connection.buffer,
+                        self.is_head_request,
+                        connection.limits,
+                    )
                     .map_err(Fault::Malformed)?;
                 match section {
                     Some(section)
@@ -495,7 +502,7 @@ impl Body {
                     self.sending = None;
                 }
             }
-            let buffer = &mut connection.buffer;
+            let (buffer, limits) = (&mut connection.buffer, connection.limits);
             match &mut self.state {
                 State::Length(0) | State::Ended => {
                     self.end();
@@ -514,15 +521,17 @@ impl Body {
                 State::UntilClosed if !buffer.is_empty() => {
                     return Poll::Ready(Ok(Some(buffer.split().freeze())));
                 }
-                State::Chunked(chunked) => match chunked.next(buffer).map_err(Fault::Malformed)? {
-                    Piece::Data(data) => return Poll::Ready(Ok(Some(data))),
-                    Piece::End => {
-                        self.trailers = chunked.trailers();
-                        self.end();
-                        return Poll::Ready(Ok(None));
+                State::Chunked(chunked) => {
+                    match chunked.next(buffer, limits).map_err(Fault::Malformed)? {
+                        Piece::Data(data) => return Poll::Ready(Ok(Some(data))),
+                        Piece::End => {
+                            self.trailers = chunked.trailers();
+                            self.end();
+                            return Poll::Ready(Ok(None));
+                        }
+                        Piece::Incomplete => {}
                     }
-                    Piece::Incomplete => {}
-                },
+                }
                 State::Length(_) | State::UntilClosed => {}
             }
             let read = ready!(connection.poll_fill(cx, READ_BODY)).map_err(Fault::Io)?;
