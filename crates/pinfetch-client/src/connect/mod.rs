@@ -1,5 +1,6 @@
 //! From an origin to a connection that may be used: name, TCP, TLS and the verdict, in this order.
 
+mod certificate_compression;
 pub(crate) mod dial;
 pub(crate) mod dns;
 pub(crate) mod identity;

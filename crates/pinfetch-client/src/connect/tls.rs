@@ -15,6 +15,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, KeyLog, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::certificate_compression::DECOMPRESSORS;
 use super::identity::Identity;
 use crate::config::{ConnectionKey, MinVersion};
 
@@ -228,6 +229,7 @@ fn client_config(
     } else {
         vec![b"http/1.1".to_vec()]
     };
+    config.cert_decompressors = DECOMPRESSORS.to_vec();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.enable_early_data = false; // RFC 8446 §2.3: early data may be replayed, and leaves before any verdict
     Ok(config)
