@@ -166,6 +166,13 @@ export interface ClientOptions {
    * @default false
    */
   readonly keyLogFile?: string | boolean | undefined
+  /**
+   * Whether the key exchange X25519MLKEM768 is offered before all others, against whoever keeps traffic of today for a
+   * quantum computer. Servers without it take X25519 as ever. A connection costs 2.3 KB and some CPU time more.
+   *
+   * @default false
+   */
+  readonly postQuantum?: boolean | undefined
   /** The oldest TLS version to accept. @default 'TLSv1.2' */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
   /**
@@ -201,6 +208,7 @@ export const DEFAULTS = {
   quarantine: false,
   reuse: true,
   idleTimeout: 60_000,
+  postQuantum: false,
   minVersion: 'TLSv1.2',
 } as const
 
@@ -242,6 +250,7 @@ const NAMES = [
   'cert',
   'key',
   'keyLogFile',
+  'postQuantum',
   'minVersion',
   'crl',
 ] as const satisfies readonly (keyof ClientOptions)[]
@@ -350,6 +359,7 @@ export function readOptions(options: unknown): Settings {
   writeBlobs(out, 'crl', givenOr(given, 'crl', []), 'certificate revocation lists')
   out.u32(count(given, 'maxHeaderBytes', DEFAULTS.maxHeaderBytes, 1, LARGEST_U32))
   out.u32(count(given, 'maxHeaderCount', DEFAULTS.maxHeaderCount, 1, LARGEST_U32))
+  out.flag(flag(given, 'postQuantum', DEFAULTS.postQuantum))
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

@@ -882,6 +882,7 @@ fn tls_settings(config: &Config) -> Result<TlsSettings, RequestError> {
         key_log: key_log
             .transpose()?
             .map(|file| Arc::new(file) as Arc<dyn rustls::KeyLog>),
+        post_quantum: config.post_quantum,
     })
 }
 

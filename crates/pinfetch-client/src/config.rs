@@ -36,6 +36,9 @@ pub struct Config {
     pub identity: Option<Identity>,
     /// The file that TLS secrets are appended to; whoever reads it reads the traffic.
     pub key_log: Option<PathBuf>,
+    /// Whether the key exchange X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem) is offered before all others. Kilobytes more
+    /// go back and forth for it.
+    pub post_quantum: bool,
     /// The lowest TLS version.
     pub min_version: MinVersion,
     /// Whether HTTP/2 is offered (ALPN, RFC 7301).
@@ -95,6 +98,7 @@ impl Default for Config {
             server_name: None,
             identity: None,
             key_log: None,
+            post_quantum: false,
             min_version: MinVersion::Tls12,
             http2: true,
             connections: 128,
@@ -275,6 +279,7 @@ impl ConnectionKey {
             trust: _,
             identity: _,
             key_log: _,
+            post_quantum: _,
             min_version: _,
             http2: _,
             lookup: _,

@@ -132,6 +132,7 @@ fn read_config(
         bytes: record.u32()?,
         count: record.u32()?,
     };
+    let post_quantum = record.flag()?;
     let trust = trust(insecure, wanted)?;
     Ok(Config {
         policy,
@@ -164,6 +165,7 @@ fn read_config(
         lookup,
         headers,
         header_limits,
+        post_quantum,
     })
 }
 

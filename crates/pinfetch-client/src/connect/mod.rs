@@ -5,6 +5,7 @@ pub(crate) mod dial;
 pub(crate) mod dns;
 pub(crate) mod identity;
 pub(crate) mod key_log;
+mod post_quantum;
 pub(crate) mod proxy;
 pub(crate) mod revocable;
 pub(crate) mod roots;

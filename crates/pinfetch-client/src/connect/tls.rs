@@ -17,6 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate_compression::DECOMPRESSORS;
 use super::identity::Identity;
+use super::post_quantum::X25519MLKEM768;
 use crate::config::{ConnectionKey, MinVersion};
 
 /// ring's algorithms, for all clients. AES-128 with SHA-256 comes first, as in browsers and Go: processors have
@@ -33,6 +34,13 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
             _ => 3, // the others of TLS 1.2, in rustls' own order
         }
     });
+    Arc::new(provider)
+});
+
+/// The same, with the hybrid key exchange before all others.
+static POST_QUANTUM_PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = CryptoProvider::clone(&PROVIDER);
+    provider.kx_groups.insert(0, X25519MLKEM768);
     Arc::new(provider)
 });
 
@@ -55,6 +63,8 @@ pub(crate) struct TlsSettings {
     /// Shown to servers that ask, and to no proxy.
     pub(crate) identity: Option<Identity>,
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
+    /// Whether the hybrid key exchange is offered first.
+    pub(crate) post_quantum: bool,
 }
 
 /// What the policy in force demands of the path to an origin.
@@ -213,7 +223,12 @@ fn client_config(
         MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         MinVersion::Tls13 => &[&rustls::version::TLS13],
     };
-    let config = ClientConfig::builder_with_provider(PROVIDER.clone())
+    let provider = if settings.post_quantum {
+        &POST_QUANTUM_PROVIDER
+    } else {
+        &PROVIDER
+    };
+    let config = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(versions)?
         .dangerous() // rustls' word for a verifier of one's own; ours is stricter than its default
         .with_custom_certificate_verifier(verifier);
