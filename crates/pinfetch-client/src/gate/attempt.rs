@@ -165,7 +165,8 @@ impl Attempt {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(self.gate.config.header_limits.bytes)
+            // h2 refuses a section of the very size that it announces
+            .max_header_list_size(self.gate.config.header_limits.bytes.saturating_add(1))
             // a connection whose packets vanish must not keep its origin: HTTP/1.1 recovers by itself
             .keep_alive_interval(Some(PING_AFTER))
             .keep_alive_timeout(PING_TIMEOUT)
