@@ -49,6 +49,10 @@ async function answer(request: Http2ServerRequest, response: Http2ServerResponse
     case '/whoami':
       response.end(request.headers.cookie ?? 'nobody')
       break
+    case '/page':
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' })
+      response.end()
+      break
     case '/flaky':
       server.failures += 1
       response.statusCode = server.failures < 3 ? 503 : 200
@@ -103,6 +107,7 @@ test.each(
     ['a request with a query and JSON', "200 { tags: [ 'a', 'b' ], name: 'a new one' }\n"],
     ['a body that is read while it is sent', 'line 1\nline 2\nline 3\n\n'],
     ['a body that is read as it comes', '1000000 2 true\n'],
+    ['an early hint', '103 </style.css>; rel=preload\n200\n'],
     ['many requests', '100\n'],
     ['a jar that is saved', 'session=4711\n'],
     ['proxies that are probed', 'fit\nERR_BAD_PIN\n200 1\n'],
@@ -115,8 +120,8 @@ test.each(
 })
 
 test('every example of the manual is run here', () => {
-  expect(sources.length).toBe(8)
-  expect(manual.match(/^```\w+/gm)).toHaveLength(8)
+  expect(sources.length).toBe(10)
+  expect(manual.match(/^```\w+/gm)).toHaveLength(10)
 })
 
 test('every option of a client is documented, and its default is told', () => {

@@ -6,6 +6,8 @@ import { readOptions } from '../src/options.js'
 import { writePolicy } from '../src/policy.js'
 import {
   Completion,
+  informationHeaders,
+  informationStatus,
   Reader,
   readBody,
   readConnection,
@@ -237,6 +239,11 @@ describe('completions', () => {
       }
       case 'UPLOAD':
         expect([chunk[at], u32At(chunk, at + 5)]).toEqual([Completion.upload, vector.room])
+        break
+      case 'INFORMATION':
+        expect([chunk[at], u32At(chunk, at + 1)]).toEqual([Completion.information, vector.id])
+        expect(informationStatus(chunk, at)).toBe(vector.status)
+        expect(informationHeaders(chunk, at)).toEqual(vector.headers.flat())
         break
       case 'SAVED':
         expect([chunk[at], record.i64()]).toEqual([Completion.saved, vector.length])

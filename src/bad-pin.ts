@@ -1,5 +1,6 @@
 import { channels } from './diagnostics.js'
 import type { BadPinError, BadPinReport } from './errors.js'
+import { type Handler, tell } from './handler.js'
 import { Headers } from './headers.js'
 
 /** The request that was refused; credentials are taken out. */
@@ -20,7 +21,7 @@ export interface BadPinEvent extends BadPinReport {
 }
 
 /** Told of a bad pin. An async handler is started and not awaited. */
-export type BadPinHandler = (event: BadPinEvent) => void | Promise<void>
+export type BadPinHandler = Handler<BadPinEvent>
 
 /** Prints `this is the default bad pin handler`. Not set by default: give it as `onBadPin`. */
 export function defaultBadPinHandler(): void {
@@ -68,15 +69,7 @@ export function tellBadPin(
     enforced: true,
   }
   channels.badPin.publish(event)
-  if (handler === null) return
-  try {
-    const started: unknown = handler(event)
-    if (typeof started === 'object' && started !== null && 'then' in started) {
-      Promise.resolve(started).catch(warn)
-    }
-  } catch (thrown) {
-    warn(thrown)
-  }
+  if (handler !== null) tell('onBadPin', handler, event)
 }
 
 /** `url` without a user name and password, before anyone has parsed it. */
@@ -91,12 +84,4 @@ function redacted(headers: readonly string[] | null): Headers {
     list.push(name, SECRET.has(name) ? '[redacted]' : (headers[index + 1] ?? ''))
   }
   return new Headers(list)
-}
-
-function warn(thrown: unknown): void {
-  const message = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
-  process.emitWarning(`the onBadPin handler failed: ${message}`, {
-    type: 'PinfetchWarning',
-    code: 'PINFETCH_HANDLER',
-  })
 }

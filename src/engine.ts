@@ -6,7 +6,8 @@ import { Connection } from './connection.js'
 import type { ForeignCookieJar } from './cookies.js'
 import { channels, connectionFacts } from './diagnostics.js'
 import { BadPinError, nameOf, PinfetchError } from './errors.js'
-import { isFieldValue } from './headers.js'
+import { tell } from './handler.js'
+import { Headers, isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
 import { type Logger, log } from './logger.js'
 import { ask } from './lookup.js'
@@ -27,6 +28,8 @@ import {
   type BodyRecord,
   Completion,
   type CookiesRecord,
+  informationHeaders,
+  informationStatus,
   type ProxyStats,
   Reader,
   readBody,
@@ -371,6 +374,9 @@ export class Engine {
       case Completion.body:
         this.#readBody(number, readBody(chunk, at + 5))
         break
+      case Completion.information:
+        this.#inform(number, chunk, at)
+        break
       case Completion.saved:
         this.#settle(number, (pending) => pending.resolve(new Reader(chunk, at + 5).i64()))
         break
@@ -426,6 +432,14 @@ export class Engine {
       })
     }
     pending.resolve(response)
+  }
+
+  #inform(id: number, chunk: Buffer, at: number): void {
+    const handler = this.#waiting.of(id)?.onInformation
+    if (!handler) return
+    const status = informationStatus(chunk, at)
+    const headers = new Headers(informationHeaders(chunk, at))
+    tell('onInformation', handler, { status, headers })
   }
 
   #readBody(id: number, { piece, hasEnded, trailers }: BodyRecord): void {

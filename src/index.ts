@@ -47,6 +47,8 @@ export type { PinInput, PinSetInput, PinsInForce, PinsInput } from './policy.js'
 export { Policy, policyLookup } from './policy.js'
 export type {
   HeadersInit,
+  Information,
+  InformationHandler,
   RedirectMode,
   RequestInit,
   RequestInput,

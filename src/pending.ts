@@ -7,7 +7,7 @@ import type { BadPinHandler } from './bad-pin.js'
 import type { ForeignCookieJar } from './cookies.js'
 import type { Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
-import type { Call } from './request.js'
+import type { Call, InformationHandler } from './request.js'
 import type { Response } from './response.js'
 import type { PathCertificate } from './wire.js'
 
@@ -57,6 +57,7 @@ export class Pending {
   readonly url: string
   readonly headers: readonly string[] | null
   readonly signal: AbortSignal | null
+  readonly onInformation: InformationHandler | null
   readonly resolve: (outcome: Outcome) => void
   readonly reject: (reason: unknown) => void
   readonly #canceller: Canceller
@@ -74,6 +75,7 @@ export class Pending {
     this.url = call === null ? '' : call.url
     this.headers = call === null ? null : call.headers
     this.signal = call === null ? null : call.signal
+    this.onInformation = call === null ? null : call.onInformation
     this.resolve = resolve
     this.reject = reject
   }
@@ -102,6 +104,12 @@ export class Waiting {
     this.#size += 1
     pending.id = id
     return id
+  }
+
+  /** Who waits for `id`. */
+  of(id: number): Pending | undefined {
+    const pending = this.#slots[id & this.#mask]
+    return pending?.id === id ? pending : undefined
   }
 
   /** Who waits for `id`, who is then off the books. */

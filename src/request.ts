@@ -1,7 +1,8 @@
 import { type BodyContent, type BodyInit, extractBody, extractJson } from './body.js'
 import { CookieJar, handleOf } from './cookies.js'
 import { invalidArgument, nameOf } from './errors.js'
-import { isFieldValue } from './headers.js'
+import type { Handler } from './handler.js'
+import { type Headers, isFieldValue } from './headers.js'
 import { Extra, RedirectMode as RedirectModes, Writer } from './wire.js'
 
 /** Header fields of a request: an object of values or lists of values, or pairs, a `Headers` or a `Map`. */
@@ -68,7 +69,24 @@ export interface RequestInit {
   readonly reuse?: boolean | undefined
   /** The cookie jar, instead of the client's; false for none. A `cookie` field in `headers` goes before any jar. */
   readonly cookieJar?: CookieJar | false | undefined
+  /**
+   * Told of each interim response as it comes, before the response: 103 (Early Hints) with its `link` fields, 102, or 100.
+   * Over HTTP/1.1 only: those of HTTP/2 are passed over. What it throws, or rejects with, becomes a process warning.
+   *
+   * @default null
+   */
+  readonly onInformation?: InformationHandler | null | undefined
 }
+
+/** An interim response (RFC 9110 §15.2). */
+export interface Information {
+  /** From 100 to 199. */
+  readonly status: number
+  readonly headers: Headers
+}
+
+/** Told of an interim response. An async handler is started and not awaited. */
+export type InformationHandler = Handler<Information>
 
 /**
  * When a request is sent again: after failures of names, connections and proxies, time limits of a phase, and some
@@ -122,6 +140,7 @@ export interface Call<Content extends BodyContent = BodyContent> {
   readonly signal: AbortSignal | null
   /** What else differs from the client's options, as the wire wants it. */
   readonly extras: Uint8Array | null
+  readonly onInformation: InformationHandler | null
 }
 
 /** A call whose body need not be read beforehand. */
@@ -158,6 +177,7 @@ const INIT_KEYS = new Set([
   'headersTimeout',
   'bodyTimeout',
   'retry',
+  'onInformation',
 ])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** More in a row is a mistake. */
@@ -187,6 +207,7 @@ export function readCall(
       timeout: null,
       signal: null,
       extras: null,
+      onInformation: null,
     }
   }
   if (typeof init !== 'object' || init === null) {
@@ -215,6 +236,7 @@ export function readCall(
     timeout: init.timeout === undefined ? null : readTimeout('timeout', init.timeout),
     signal: readSignal(init.signal),
     extras: readExtras(init),
+    onInformation: init.onInformation ?? null,
   }
 }
 
@@ -222,7 +244,7 @@ export function readCall(
 function readExtras(init: RequestInit): Uint8Array | null {
   const { redirect, maxRedirects, decompress, proxy, cookieJar, maxResponseBytes, maxExpansion } =
     init
-  const { reuse, headersTimeout, bodyTimeout, retry } = init
+  const { reuse, headersTimeout, bodyTimeout, retry, onInformation } = init
   if (
     redirect === undefined &&
     maxRedirects === undefined &&
@@ -234,7 +256,8 @@ function readExtras(init: RequestInit): Uint8Array | null {
     reuse === undefined &&
     headersTimeout === undefined &&
     bodyTimeout === undefined &&
-    retry === undefined
+    retry === undefined &&
+    (onInformation === undefined || onInformation === null)
   ) {
     return null
   }
@@ -297,6 +320,11 @@ function readExtras(init: RequestInit): Uint8Array | null {
   if (maxExpansion !== undefined) {
     out.u8(Extra.maxExpansion)
     out.u32(readCount('maxExpansion', maxExpansion, 1, 0xffff_ffff))
+  }
+  if (onInformation !== undefined && onInformation !== null) {
+    if (typeof onInformation !== 'function')
+      throw invalidArgument(`onInformation is ${nameOf(onInformation)}: give a function or null`)
+    out.u8(Extra.onInformation)
   }
   return out.written()
 }

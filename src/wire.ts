@@ -34,6 +34,7 @@ export const Completion = {
   saved: 9,
   cookies: 10,
   upload: 11,
+  information: 12,
 } as const
 
 /** The time limit of a request that has none of its own: the client's holds. */
@@ -55,6 +56,7 @@ export const Extra = {
   headersTimeout: 9,
   bodyTimeout: 10,
   retry: 11,
+  onInformation: 12,
 } as const
 
 /** What is asked of a cookie jar. */
@@ -660,6 +662,16 @@ export function readHeaders(bytes: Buffer, at: number): string[] {
     place = valueEnd
   }
   return list
+}
+
+/** The status of the INFORMATION at `at`. */
+export function informationStatus(bytes: Uint8Array, at: number): number {
+  return u16At(bytes, at + 5)
+}
+
+/** Names and values by turns, of the INFORMATION at `at`. */
+export function informationHeaders(bytes: Buffer, at: number): string[] {
+  return readHeaders(bytes, at + 7)
 }
 
 /** What a CONNECTION tells. */

@@ -102,6 +102,7 @@ test.each([
   [{ query: [['a']] }, /query holds something else than a pair/],
   [{ maxResponseBytes: -1 }, /maxResponseBytes is -1/],
   [{ maxExpansion: 0 }, /maxExpansion is 0/],
+  [{ onInformation: 'print' }, /onInformation is a string: give a function or null/],
   [{ method: 'POST', body: 7 }, /the body is a number/],
   [{ timeout: -1 }, /timeout is -1/],
   [{ timeout: Number.NaN }, /timeout is NaN/],

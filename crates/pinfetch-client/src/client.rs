@@ -24,6 +24,7 @@ use crate::cookies::{Cookies, Keeping};
 use crate::deadline::{Phase, Progress, Timings};
 use crate::error::{Code, RequestError};
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
+use crate::exchange::interim::OnInterim;
 use crate::exchange::upload::{MessageBody, Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
 use crate::gate::{Gate, InFlight, ProxyStats};
@@ -129,6 +130,8 @@ pub struct Request<'a> {
     pub reuse: Option<bool>,
     /// The proxy to go through.
     pub via: Via,
+    /// Who is told of interim responses.
+    pub on_interim: Option<OnInterim>,
 }
 
 impl<'a> Request<'a> {
@@ -151,6 +154,7 @@ impl<'a> Request<'a> {
             retry: None,
             reuse: None,
             via: Via::OfClient,
+            on_interim: None,
         }
     }
 }
@@ -638,6 +642,7 @@ pub(crate) struct Prepared {
     /// The `Cookie` field, where it comes from a jar.
     pub(crate) cookie: Option<HeaderValue>,
     pub(crate) is_redirected: bool,
+    pub(crate) on_interim: Option<OnInterim>,
 }
 
 impl Prepared {
@@ -659,6 +664,7 @@ impl Prepared {
             retry: _,
             reuse,
             via,
+            on_interim,
         } = request;
         if matches!(method, Method::CONNECT | Method::TRACE) {
             return Err(RequestError::Argument(
@@ -697,6 +703,7 @@ impl Prepared {
             cookies,
             cookie: None,
             is_redirected: false,
+            on_interim,
         })
     }
 

@@ -44,6 +44,7 @@ pub use deadline::{Phase, Timings};
 pub use error::{Code, RedirectProblem, RequestError};
 pub use exchange::fields::{Field, FieldError, Fields};
 pub use exchange::http1::Malformed;
+pub use exchange::interim::OnInterim;
 pub use exchange::upload::{RequestBody, Upload, UploadError};
 pub use gate::ProxyStats;
 pub use retry::Retry;

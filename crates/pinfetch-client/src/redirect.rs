@@ -124,6 +124,7 @@ fn next(
         cookies: request.cookies.clone(),
         cookie: None,
         is_redirected: true,
+        on_interim: request.on_interim.clone(),
     }
 }
 

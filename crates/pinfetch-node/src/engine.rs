@@ -11,8 +11,8 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use http::{HeaderValue, Method, StatusCode};
 use pinfetch_client::{
-    Client, Cookies, Environment, Field, Lookup, Proxy, RedirectMode, Request, RequestBody,
-    RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit, Via,
+    Client, Cookies, Environment, Field, Lookup, OnInterim, Proxy, RedirectMode, Request,
+    RequestBody, RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit, Via,
 };
 use pinfetch_pins::Policy;
 use tokio::sync::mpsc;
@@ -193,6 +193,17 @@ impl Core {
     /// The cookies of a client, if it is known.
     pub(crate) fn cookies_of(&self, client: u32) -> Option<Cookies> {
         self.with_client(client, |client| client.cookies().clone())
+    }
+
+    /// Tells JavaScript of the interim responses to request `id`.
+    fn teller(self: &Arc<Self>, id: u32) -> OnInterim {
+        let core = Arc::downgrade(self);
+        OnInterim::new(move |status, fields| {
+            if let Some(core) = core.upgrade() {
+                core.completions
+                    .push(|out| wire::write_information(out, id, status, fields));
+            }
+        })
     }
 
     pub(crate) fn add_client(&self, handle: u32, client: Client) {
@@ -644,6 +655,7 @@ pub(crate) fn read_request<'r>(
                 Ok(retry) => request.retry = Some(retry),
                 Err(error) => return Ok(Err(error)),
             },
+            extra::ON_INFORMATION => request.on_interim = Some(core.teller(id)),
             extra::REUSE => request.reuse = Some(record.flag()?),
             extra::MAX_EXPANSION => request.max_expansion = Some(record.u32()?),
             extra::COOKIES => {

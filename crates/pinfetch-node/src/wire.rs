@@ -42,6 +42,7 @@ pub(crate) mod completion {
     pub(crate) const SAVED: u8 = 9;
     pub(crate) const COOKIES: u8 = 10;
     pub(crate) const UPLOAD: u8 = 11;
+    pub(crate) const INFORMATION: u8 = 12;
 }
 
 /// Tags of what a REQUEST says besides, up to its end.
@@ -57,6 +58,7 @@ pub(crate) mod extra {
     pub(crate) const HEADERS_TIMEOUT: u8 = 9;
     pub(crate) const BODY_TIMEOUT: u8 = 10;
     pub(crate) const RETRY: u8 = 11;
+    pub(crate) const ON_INFORMATION: u8 = 12;
 }
 
 /// What is asked of a cookie jar.
@@ -359,6 +361,21 @@ pub(crate) fn write_response(
         if let Some(trailers) = &response.trailers {
             write_fields(out, trailers);
         }
+    });
+}
+
+/// An interim response (RFC 9110 §15.2) to a request that asked to hear of them.
+pub(crate) fn write_information(
+    out: &mut Vec<u8>,
+    id: u32,
+    status: http::StatusCode,
+    fields: &Fields,
+) {
+    out.nested(|out| {
+        out.u8(completion::INFORMATION);
+        out.u32(id);
+        out.u16(status.as_u16());
+        write_fields(out, fields);
     });
 }
 
@@ -924,10 +941,22 @@ mod tests {
         }
     }
 
+    fn fields_of(pairs: &[Value]) -> Fields {
+        let mut map = http::HeaderMap::new();
+        for pair in pairs {
+            let name = pair[0].as_str().unwrap();
+            map.append(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                pair[1].as_str().unwrap().parse().unwrap(),
+            );
+        }
+        Fields::from(map)
+    }
+
     #[test]
     fn small_records_are_written_as_javascript_reads_them() {
         type Writer = fn(&mut Vec<u8>, &Value);
-        let table: [(&str, Writer); 7] = [
+        let table: [(&str, Writer); 8] = [
             ("BODY", |out, vector| {
                 let bytes = vector["body"].as_str().map(unhex).unwrap_or_default();
                 let place = if vector["token"].is_null() {
@@ -935,17 +964,7 @@ mod tests {
                 } else {
                     BodyPlace::Token(number(vector, "token"), number(vector, "length") as usize)
                 };
-                let trailers = vector["trailers"].as_array().map(|pairs| {
-                    let mut map = http::HeaderMap::new();
-                    for pair in pairs {
-                        let name = pair[0].as_str().unwrap();
-                        map.append(
-                            http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                            pair[1].as_str().unwrap().parse().unwrap(),
-                        );
-                    }
-                    Fields::from(map)
-                });
+                let trailers = vector["trailers"].as_array().map(|pairs| fields_of(pairs));
                 let has_ended = vector["ended"].as_bool().unwrap();
                 write_body(
                     out,
@@ -954,6 +973,12 @@ mod tests {
                     trailers.as_ref(),
                     has_ended,
                 );
+            }),
+            ("INFORMATION", |out, vector| {
+                let status = u16::try_from(number(vector, "status")).unwrap();
+                let fields = fields_of(vector["headers"].as_array().unwrap());
+                let status = http::StatusCode::from_u16(status).unwrap();
+                write_information(out, number(vector, "id"), status, &fields);
             }),
             ("SAVED", |out, vector| {
                 let length = vector["length"].as_u64().unwrap();

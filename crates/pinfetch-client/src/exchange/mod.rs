@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod fields;
 pub(crate) mod http1;
+pub(crate) mod interim;
 pub(crate) mod upload;
 
 use std::error::Error;
@@ -101,7 +102,8 @@ pub(crate) async fn exchange(
             let is_reused = lease.is_reused();
             let message = request.http1_message().into();
             let body = request.take_body();
-            match http1::exchange(lease, message, body, request.is_head()).await {
+            let on_interim = request.on_interim.as_ref();
+            match http1::exchange(lease, message, body, request.is_head(), on_interim).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     if let (true, Some(upload)) = (error.is_unsent, error.upload) {

@@ -20,6 +20,7 @@ use self::chunked::{Chunked, Piece};
 use self::head::{Framing, Reader, Section};
 use super::body::Body as AnyBody;
 use super::fields::Fields;
+use super::interim::OnInterim;
 use super::upload::{RequestBody, Upload, UploadError};
 use super::{Fault, Head};
 use crate::config::HeaderLimits;
@@ -125,6 +126,7 @@ impl Http1 {
         message: Bytes,
         body: Option<RequestBody>,
         is_head_request: bool,
+        on_interim: Option<&OnInterim>,
     ) -> Result<(Section, Sending), NoResponse> {
         let (body, upload) = match body {
             None => (Bytes::new(), None),
@@ -141,6 +143,7 @@ impl Http1 {
         let mut receiving = Receiving {
             reader: Reader::default(),
             is_head_request,
+            on_interim,
             informational: 0,
         };
         let outcome = poll_fn(|cx| {
@@ -279,13 +282,14 @@ impl Sending {
 }
 
 /// The response's header section, as far as it has come.
-struct Receiving {
+struct Receiving<'r> {
     reader: Reader,
     is_head_request: bool,
+    on_interim: Option<&'r OnInterim>,
     informational: usize,
 }
 
-impl Receiving {
+impl Receiving<'_> {
     fn poll(
         &mut self,
         connection: &mut Http1,
@@ -318,6 +322,9 @@ impl Receiving {
                                 Malformed::TooManyInformational,
                             )));
                         }
+                        if let Some(on_interim) = self.on_interim {
+                            on_interim.tell(section.head.status, &section.head.fields);
+                        }
                         continue;
                     }
                     Some(section) => return Poll::Ready(Ok(section)),
@@ -343,9 +350,12 @@ pub(crate) async fn exchange(
     message: Bytes,
     body: Option<RequestBody>,
     is_head_request: bool,
+    on_interim: Option<&OnInterim>,
 ) -> Result<(Head, AnyBody), NoResponse> {
     let connection = lease.connection_mut();
-    let (section, sending) = connection.exchange(message, body, is_head_request).await?;
+    let (section, sending) = connection
+        .exchange(message, body, is_head_request, on_interim)
+        .await?;
     let mut body = Body {
         state: match section.framing {
             Framing::Length(left) => State::Length(left),
