@@ -28,6 +28,7 @@ const shared = {
   bundle: true,
   platform: 'node',
   target: 'node20',
+  mainFields: ['module', 'main'], // UMD cannot be bundled
   logLevel: 'warning',
   tsconfigRaw: {}, // the checkout's own paths are for tests
 }
@@ -36,13 +37,15 @@ for (const output of ['dist/cjs', 'dist/esm', 'dist/cli.js']) {
   rmSync(output, { recursive: true, force: true })
 }
 
-await build({
+const library = await build({
   ...shared,
   entryPoints: ['src/index.ts'],
   outfile: 'dist/cjs/index.js',
   format: 'cjs',
   define: { 'import.meta.url': 'undefined' }, // read in ES modules only: see src/native.ts
+  metafile: true,
 })
+appendFileSync('dist/cjs/index.js', noticesOf(Object.keys(library.metafile.inputs)))
 mkdirSync('dist/esm', { recursive: true })
 writeFileSync('dist/cjs/package.json', '{ "type": "commonjs" }\n')
 writeFileSync('dist/esm/package.json', '{ "type": "module" }\n')
@@ -68,7 +71,7 @@ const { metafile } = await build({
     {
       name: 'the one implementation',
       setup(build) {
-        build.onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({
+        build.onResolve({ filter: /^(?:\.\.\/)+index\.js$/ }, () => ({
           path: './esm/index.js',
           external: true,
         }))

@@ -3,13 +3,13 @@
 // Crates: the list of deny.toml, applied to what Cargo.lock holds. Where cargo-deny is installed, `cargo deny check`
 // says the same and more; building it takes longer than all other checks together, so nothing here depends on it.
 // npm: the published package has no dependency but its own platform packages. What it is built and tested with is
-// never shipped, so tools may have a few licences more; what the command
-// line bundles is shipped, and held to the list of deny.toml.
+// never shipped, so tools may have a few licences more; what the library and the command
+// line bundle is shipped, and held to the list of deny.toml.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const BUNDLED = ['cli-progress']
+const BUNDLED = ['cli-progress', 'jsonc-parser']
 const TOOLS = ['0BSD', 'BlueOak-1.0.0', 'CC0-1.0', 'MPL-2.0', 'PSF-2.0', 'Python-2.0']
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))

@@ -297,6 +297,14 @@ export interface PolicyPlace {
   readonly hostname?: string | undefined
   /** `ERR_POLICY_UNPINNED`, `ERR_POLICY_PLAINTEXT`: the port. */
   readonly port?: number | undefined
+  /** The policy file, as it was named. */
+  readonly file?: string | undefined
+  /** The line of the policy file, from 1. */
+  readonly line?: number | undefined
+  /** The column of that line in UTF-16 code units, from 1. */
+  readonly column?: number | undefined
+  /** Where in the policy file: a JSON pointer (RFC 6901). */
+  readonly pointer?: string | undefined
 }
 
 /** A pin, a host pattern or an option is wrong, or the policy forbids the request. Nothing was sent. */
@@ -307,9 +315,14 @@ export class PolicyError extends PinfetchError implements PolicyPlace {
   declare readonly input?: string
   declare readonly hostname?: string
   declare readonly port?: number
+  declare readonly file?: string
+  declare readonly line?: number
+  declare readonly column?: number
+  declare readonly pointer?: string
   constructor(code: ErrorCode, message: string, place: PolicyPlace = {}, options?: ErrorOptions) {
     super(code, message, options)
     keep(this, place, ['option', 'pattern', 'index', 'input', 'hostname', 'port'])
+    keep(this, place, ['file', 'line', 'column', 'pointer'])
   }
 }
 

@@ -46,6 +46,23 @@ export type { ServerPins } from './pending.js'
 export type { PinInput, PinSetInput, PinsInForce, PinsInput } from './policy.js'
 export { Policy, policyLookup } from './policy.js'
 export type {
+  EnvironmentOptions,
+  FilePolicy,
+  PolicyFileOptions,
+  PolicyProblem,
+  Unpinned,
+} from './policy-file/file.js'
+export { PolicyFile, parsePolicy } from './policy-file/file.js'
+export type {
+  BlockedPin,
+  PinPosition,
+  PinRole,
+  PolicyExpiry,
+  PolicyPin,
+  PolicyRequirement,
+  PolicySet,
+} from './policy-file/model.js'
+export type {
   HeadersInit,
   Information,
   InformationHandler,

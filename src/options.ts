@@ -4,6 +4,7 @@ import { CookieJar, type ForeignCookieJar, handleOf } from './cookies.js'
 import { invalidOption, nameOf, PolicyError } from './errors.js'
 import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
+import { nearestOf } from './nearest.js'
 import { type PinsInput, type Policy, writePolicy } from './policy.js'
 import {
   type CallDefaults,
@@ -644,32 +645,4 @@ function writeLookup(out: Writer, value: unknown): LookupFunction | null {
   }
   out.closeCount(counted, hosts)
   return null
-}
-
-/** The name that `text` is nearest to, if it is a misspelling of any: a third of it may be wrong. */
-function nearestOf<Name extends string>(text: string, names: readonly Name[]): Name | undefined {
-  let nearest: Name | undefined
-  let least = Math.max(2, Math.ceil(text.length / 3)) + 1
-  for (const name of names) {
-    const distance = editDistance(text.toLowerCase(), name.toLowerCase())
-    if (distance < least) {
-      least = distance
-      nearest = name
-    }
-  }
-  return nearest
-}
-
-/** Levenshtein's, a row at a time. */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= to.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1)
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[to.length] ?? 0
 }

@@ -53,6 +53,22 @@ export class Policy {
     this.lookup('localhost') // compiles it: what is wrong is said now
   }
 
+  /**
+   * Reads a policy file: docs/policy-file.md.
+   *
+   * Rejects with the system's error, or a {@link PolicyError} that names file, line, column and JSON pointer.
+   *
+   * @param options.environment which policy of the file: to be given for a file that has environments
+   */
+  static async fromFile(
+    path: string,
+    options?: { readonly environment?: string | undefined },
+  ): Promise<Policy> {
+    // biome-ignore lint/suspicious/noImportCycles: loaded when it is asked for, long after this class is there
+    const { policyFromFile } = await import('./policy-file/file.js')
+    return policyFromFile(path, options)
+  }
+
   /** The patterns and pins in force for `host[:port]` (port 443 by default). Throws a TypeError for a bad host. */
   lookup(authority: string): PinsInForce {
     return lookUpPolicy(this.#encoded, authority)

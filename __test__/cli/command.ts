@@ -33,6 +33,7 @@ export class Command {
         platform: 'node',
         format: 'esm',
         target: 'node20',
+        mainFields: ['module', 'main'],
         banner: {
           js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
         },

@@ -575,19 +575,26 @@ test('an output that cannot be written ends it with what the system says', async
 
 test.each([
   ['no JSON', '{"a.test": [}', 'no JSON: '],
-  ['a list', '[]', 'no JSON object'],
-  ['no pins', '{}', 'no pins'],
-  ['an empty pin set', '{"a.test": []}', 'a.test'],
-  ['a pin that is none', '{"a.test": ["sha256/short"]}', 'pins["a.test"][0]'],
-  ['a misspelt property', '{"a.test": {"pin": "x"}}', 'pins["a.test"]'],
-  ['a pattern that is none', '{"a*.test": ["sha256/short"]}', 'a*.test'],
+  ['a list', '[]', ':1:1: it is an array: give a JSON object'],
+  ['no pins', '{}', 'it has no hosts'],
+  ['an empty pin set', '{"a.test": []}', ':1:2: /a.test: the pin list is empty'],
+  ['a pin that is none', '{"a.test": ["sha256/short"]}', ':1:13: /a.test/0: "sha256/short"'],
+  ['a misspelt property', '{"a.test": {"pin": "x"}}', ':1:2: /a.test: it has an unknown'],
+  ['a pattern that is none', '{"a*.test": ["sha256/short"]}', ':1:2: /a*.test: '],
+  ['a misspelt member', '{"version": 1, "host": {}}', ':1:16: /host: a policy file has no member'],
+  ['environments', '{"version": 1, "environments": {"one": {}}}', 'give one of "one"'],
+  [
+    'what is not enforced',
+    `{"version": 1, "hosts": {"a.test": {"pins": ["sha256/${'A'.repeat(43)}="], "mode": "report"}}}`,
+    '/hosts/a.test/mode: "report" is not enforced',
+  ],
 ])('a policy file with %s is refused by its name and the place', async (_name, text, place) => {
   const path = command.file('policy.json', text)
 
   const ended = await command.run(['fetch', 'https://a.test/', '--policy', path])
 
   expect(ended).toMatchObject({ code: 6, stdout: '' })
-  expect(ended.stderr).toMatch(/^pinfetch: [^\n]*policy\.json: [^\n]+ \(ERR_[A-Z_]+\)\n$/)
+  expect(ended.stderr).toMatch(/^pinfetch: [^\n]*policy\.json:[^\n]+ \(ERR_[A-Z_]+\)\n$/)
   expect(ended.stderr).toContain(place)
 })
 
@@ -599,6 +606,7 @@ test.each([
   ['a pin without a host', ['u', '--pin', PIN], 'give HOST=sha256/'],
   ['a pin that is none', ['u', '--pin', 'a.test=sha256/x'], 'a.test'],
   ['a pattern twice', ['u', '--pin', `a.test=${PIN}`, '--pin', `A.test=${PIN}`], 'a.test'],
+  ['an environment of no file', ['u', '--environment', 'a'], 'give --policy'],
   ['another word for unpinned', ['u', '--unpinned', 'maybe'], 'give "allow" or "refuse"'],
   ['another word for redirect', ['u', '--redirect', 'never'], 'give "follow" or'],
   ['a proxy that is none', ['u', '--proxy', 'ftp://user:secret@a.test'], 'proxy'],
@@ -623,6 +631,34 @@ test.each([
     expect(ended.stderr).not.toContain('secret')
   },
 )
+
+test('a policy file says what becomes of hosts without pins, in the environment that is asked for', async () => {
+  await using server = await startLocal()
+  const path = command.file(
+    'environments.json',
+    JSON.stringify({
+      version: 1,
+      environments: {
+        strict: { unpinned: 'refuse', hosts: { 'a.test': [server.leafPin] } },
+        lax: { hosts: { '127.0.0.1': [{ pin: server.leafPin, role: 'current' }] } },
+      },
+    }),
+  )
+  const trust = pinned(server).slice(0, 2)
+  const run = (...more: string[]) =>
+    command.run(['fetch', server.at('/bytes/3'), '--policy', path, ...trust, ...more])
+
+  expect(await run('--environment', 'lax')).toMatchObject({ code: 0, stderr: '' })
+  const refused = await run('--environment', 'strict')
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('ERR_POLICY_UNPINNED')
+  expect(await run('--environment', 'strict', '--unpinned', 'allow')).toMatchObject({ code: 0 })
+  const misspelt = await run('--environment', 'strct')
+  expect(misspelt).toMatchObject({ code: 6, stdout: '' })
+  expect(misspelt.stderr).toContain(
+    'environments.json: it has no environment "strct": did you mean',
+  )
+})
 
 test('a folder is no list of URLs', async () => {
   const folder = newFolder()

@@ -1,13 +1,35 @@
 // What several commands read from the command line alike.
 
 import { readFile } from 'node:fs/promises'
-import { Client, type ClientOptions } from '../index.js'
+import { Client, type ClientOptions, type FilePolicy, PolicyFile } from '../index.js'
 import { FileError, UsageError } from './exit.js'
 
 /** What the file `name` holds. */
 export async function readNamed(name: string): Promise<Buffer> {
   try {
     return await readFile(name)
+  } catch (cause) {
+    throw FileError.of(name, cause)
+  }
+}
+
+/** The policy file `name`. */
+export async function readPolicyFile(name: string): Promise<PolicyFile> {
+  try {
+    return await PolicyFile.read(name)
+  } catch (cause) {
+    throw FileError.of(name, cause)
+  }
+}
+
+/** What the policy file `name` says for `environment`. */
+export async function readNamedPolicy(
+  name: string,
+  environment: string | undefined,
+): Promise<FilePolicy> {
+  const file = await readPolicyFile(name)
+  try {
+    return file.in(environment)
   } catch (cause) {
     throw FileError.of(name, cause)
   }

@@ -42,7 +42,7 @@ export class FileError extends Error {
     const reason = messageOf(cause)
       .replace(/^E[A-Z0-9]+: /, '')
       .replace(/, (?:open|read|write|mkdir)(?: '.*')?$/, '')
-    const message = reason.startsWith(`${name}: `) ? reason : `${name}: ${reason}`
+    const message = reason.startsWith(`${name}:`) ? reason : `${name}: ${reason}`
     return new FileError(message, codeOf(cause) ?? 'ERR_INTERNAL', { cause })
   }
 }

@@ -1,8 +1,14 @@
 // `pinfetch fetch`: URLs, one or millions, requested with pins.
 
 import { parseArgs } from 'node:util'
-import { Client, type ClientOptions, type PinSetInput, type RequestInit } from '../index.js'
-import { prove, readNamed, readSeconds, trusting } from './arguments.js'
+import {
+  Client,
+  type ClientOptions,
+  type PinSetInput,
+  type RequestInit,
+  type Unpinned,
+} from '../index.js'
+import { prove, readNamed, readNamedPolicy, readSeconds, trusting } from './arguments.js'
 import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
 import { type Input, Inputs } from './inputs.js'
 import { onFirstInterrupt } from './interrupt.js'
@@ -18,9 +24,11 @@ Requests each URL. The body of a single one goes to stdout, results of several g
 as lines of JSON, in the order in which they finish.
 
   --input FILE          read URLs from FILE, one a line; - is stdin
-  --policy FILE         the pins: a JSON object of host patterns and their pins
+  --policy FILE         the pins: a policy file
+  --environment NAME    which environment of the policy file
   --pin HOST=PIN        a pin of one host pattern; repeatable
-  --unpinned WHAT       hosts without pins: allow (the default) or refuse
+  --unpinned WHAT       hosts without pins: allow or refuse (default: as the policy file
+                        says, else allow)
   --ca FILE             trust the certificates in FILE instead of the built-in roots
   --proxy URL           go through an http:, https:, socks5: or socks5h: proxy;
                         environment: through those of HTTPS_PROXY and its like
@@ -69,6 +77,7 @@ const FACTS = [
 /** What the options say of requests. */
 interface RequestValues {
   readonly policy?: string
+  readonly environment?: string
   readonly pin: readonly string[]
   readonly unpinned?: string
   readonly ca?: string
@@ -86,6 +95,7 @@ export async function fetch(args: string[]): Promise<number> {
     options: {
       input: { type: 'string' },
       policy: { type: 'string' },
+      environment: { type: 'string' },
       pin: { type: 'string', multiple: true, default: [] },
       unpinned: { type: 'string' },
       ca: { type: 'string' },
@@ -113,6 +123,8 @@ export async function fetch(args: string[]): Promise<number> {
   if (urls.length === 0 && stream === undefined) throw new UsageError('give a URL, --input or -')
   if (values.resume && values.output === undefined)
     throw new UsageError('--resume goes on with what --output has: give --output')
+  if (values.environment !== undefined && values.policy === undefined)
+    throw new UsageError('--environment is one of a policy file: give --policy')
   const concurrency = readConcurrency(values.concurrency)
   const init = await readInit(values.method, values.data)
   const options: ClientOptions = {
@@ -272,12 +284,14 @@ async function readClientOptions(values: RequestValues): Promise<ClientOptions> 
   }
   const options = given as ClientOptions // or a PolicyError of the client, which checks each
   await proveAsUsage(() => prove(options))
-  const ofFile = values.policy === undefined ? [] : await readPolicy(values.policy)
+  const ofFile =
+    values.policy === undefined ? undefined : await readPolicy(values.policy, values.environment)
   const ofLine = [...readPins(values.pin)]
   await proveAsUsage(() => prove({ pins: ofLine }))
-  const pins = [...ofFile, ...ofLine]
+  const pins = [...(ofFile?.pins ?? []), ...ofLine]
   await proveAsUsage(() => prove({ pins }))
-  return trusting({ ...options, pins }, values.ca)
+  const more = unpinned === undefined && ofFile?.unpinned === 'refuse' ? { unpinned: 'refuse' } : {}
+  return trusting({ ...options, ...more, pins } as ClientOptions, values.ca) // as options, checked there
 }
 
 /** Turns what the client says of options into an error of the command line. */
@@ -293,30 +307,17 @@ async function proveAsUsage(prove: () => Promise<void>): Promise<void> {
 
 type PinEntries = readonly (readonly [pattern: string, pins: PinSetInput])[]
 
-/** The pins of a policy file: read and checked by themselves, so that an error names the file. */
-async function readPolicy(name: string): Promise<PinEntries> {
-  const text = (await readNamed(name)).toString()
-  let value: unknown
+/** What a policy file says for an environment, proved by itself, so that an error names the file. */
+async function readPolicy(
+  name: string,
+  environment: string | undefined,
+): Promise<{ pins: PinEntries; unpinned: Unpinned }> {
+  const policy = await readNamedPolicy(name, environment)
   try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new FileError(`${name}: no JSON: ${messageOf(cause)}`, 'ERR_INVALID_ARGUMENT', { cause })
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FileError(
-      `${name}: no JSON object: give one of host patterns and their pins`,
-      'ERR_INVALID_ARGUMENT',
-    )
-  }
-  const pins = Object.entries(value) as PinEntries // checked by the client
-  if (pins.length === 0)
-    throw new FileError(`${name}: no pins: leave --policy out for none`, 'ERR_INVALID_ARGUMENT')
-  try {
-    await prove({ pins })
+    return { pins: policy.toPins(), unpinned: policy.unpinned }
   } catch (cause) {
     throw FileError.of(name, cause)
   }
-  return pins
 }
 
 /** The pins of `--pin`, those of one pattern together. */

@@ -1,0 +1,486 @@
+// A policy file: read, checked, and made into a policy for one of its environments. docs/policy-file.md is its manual.
+
+import { readFile } from 'node:fs/promises'
+import { type ErrorCode, invalidArgument, nameOf, PolicyError } from '../errors.js'
+import { nearestOf } from '../nearest.js'
+// biome-ignore lint/suspicious/noImportCycles: Policy.fromFile loads this file when it is asked for, not before
+import { type PinSetInput, Policy, policyLookup } from '../policy.js'
+import { checkFile, isObject, isSimple } from './check.js'
+import { type BlockedPin, type PolicySet, readBlocked, readSet } from './model.js'
+import { type Fault, type Path, PolicySource, type Position, pointerOf } from './source.js'
+
+/** How a policy file is to be read. */
+export interface PolicyFileOptions {
+  /** The file's name, for errors. */
+  readonly file?: string | undefined
+}
+
+/** Which policy of a file is meant. */
+export interface EnvironmentOptions {
+  /** The environment: to be given for a file that has some, and for no other. */
+  readonly environment?: string | undefined
+}
+
+/** Something that is wrong in a policy file. */
+export interface PolicyProblem extends Position {
+  readonly code: ErrorCode
+  readonly message: string
+  /** Where in the file: a JSON pointer (RFC 6901). */
+  readonly pointer: string
+}
+
+/** A host pattern and what a file says of it, as {@link Policy} takes it. */
+type Entry = readonly [pattern: string, pins: PinSetInput]
+
+/** One pattern of the file that counts in an environment. */
+interface Placed {
+  readonly path: Path
+  readonly value: unknown
+}
+
+/** No more problems of pins and patterns are looked for than a person reads. */
+const MOST_PROBLEMS = 100
+
+/** A policy file, its shape checked; one for all environments. */
+export class PolicyFile {
+  /** Its name, if it was given one. */
+  readonly name: string | null
+  /** The text that was read. */
+  readonly text: string
+  /** The names of its environments; none for a file that holds for all. */
+  readonly environments: readonly string[]
+  readonly #source: PolicySource
+  readonly #root: Record<string, unknown>
+
+  /** Reads `text`; throws a {@link PolicyError} for the first place where its shape is wrong. */
+  constructor(text: string, options: PolicyFileOptions = {}) {
+    if (typeof text !== 'string')
+      throw invalidArgument(`text is ${nameOf(text)}: give what a policy file holds`)
+    this.name = options.file ?? null
+    this.text = text
+    this.#source = new PolicySource(text)
+    const [first] = faultsOf(this.#source)
+    if (first !== undefined) throw this.#error(first)
+    // an object, else there were a fault
+    this.#root = this.#source.value as Record<string, unknown>
+    const { environments } = this.#root
+    this.environments =
+      !isSimple(this.#root) && isObject(environments) ? Object.keys(environments) : []
+  }
+
+  /** Reads the file at `path`; rejects with the system's error, or a {@link PolicyError} for what the file says. */
+  static async read(path: string): Promise<PolicyFile> {
+    const bytes = await readFile(path)
+    let text: string
+    try {
+      text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    } catch (cause) {
+      throw new PolicyError(
+        'ERR_POLICY_INVALID_OPTION',
+        `${path}: no JSON: it is no UTF-8`,
+        { file: path },
+        { cause },
+      )
+    }
+    return new PolicyFile(text, { file: path })
+  }
+
+  /** Everything that is wrong in `text`, in its order; nothing for a file that can be used in each environment. */
+  static check(text: string): readonly PolicyProblem[] {
+    const source = new PolicySource(text)
+    let faults = faultsOf(source)
+    if (faults.length === 0) {
+      const file = new PolicyFile(text)
+      const names = file.environments.length === 0 ? [undefined] : file.environments
+      faults = names.flatMap((environment) => file.#contentFaults(file.#placed(environment)))
+    }
+    const problems = new Map<string, PolicyProblem>() // of a common host each environment tells
+    for (const fault of faults) {
+      const { code, message } = fault
+      const pointer = pointerOf(fault.path)
+      problems.set(`${pointer} ${message}`, { code, message, pointer, ...source.positionOf(fault) })
+    }
+    return [...problems.values()].sort((a, b) => a.line - b.line || a.column - b.column)
+  }
+
+  /** What holds in an environment; throws a {@link PolicyError} for a pin or pattern that cannot be read. */
+  in(environment?: string | undefined): FilePolicy {
+    this.#select(environment)
+    const placed = this.#placed(environment)
+    if (placed.length === 0) {
+      const where =
+        environment === undefined ? '' : ` for the environment ${JSON.stringify(environment)}`
+      throw this.#error({
+        code: 'ERR_POLICY_EMPTY_PIN_SET',
+        path: [],
+        message: `it has no hosts${where}`,
+      })
+    }
+    const policy = this.#compile(placed)
+    const own =
+      isObject(this.#root.environments) && environment !== undefined
+        ? this.#root.environments[environment]
+        : {}
+    const isPlain = isSimple(this.#root)
+    const unpinned = (isObject(own) ? own.unpinned : undefined) ?? this.#root.unpinned
+    const blocked = isPlain || !Array.isArray(this.#root.blocked) ? [] : this.#root.blocked
+    return new FilePolicy({
+      environment: environment ?? null,
+      unpinned: isPlain ? 'allow' : ((unpinned ?? 'allow') as Unpinned), // checked
+      blocked: blocked.map((pin, index) => readBlocked(['blocked', index], pin, canonicalPin)),
+      placed,
+      policy,
+      refuse: (path, message) => this.#error({ code: 'ERR_POLICY_INVALID_OPTION', path, message }),
+    })
+  }
+
+  /** Where the value at `pointer` (RFC 6901) begins. */
+  positionOf(pointer: string): Position {
+    const parts = pointer.split('/').slice(1)
+    const path = parts.map((part) => part.replace(/~1/g, '/').replace(/~0/g, '~'))
+    return this.#source.positionOf({ path: this.#typed(path) })
+  }
+
+  /** `path` with numbers for the indices of lists. */
+  #typed(path: readonly string[]): Path {
+    let value: unknown = this.#root
+    return path.map((part) => {
+      const key = Array.isArray(value) ? Number(part) : part
+      value = typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+      return key
+    })
+  }
+
+  #select(environment: string | undefined): void {
+    const names = this.environments
+    if (environment === undefined) {
+      if (names.length === 0) return
+      throw this.#wrongEnvironment(`it has environments: give one of ${quoted(names)}`)
+    }
+    if (names.includes(environment)) return
+    const nearest = nearestOf(environment, names)
+    const known = names.length === 0 ? 'it has none' : `it has ${quoted(names)}`
+    const mend = nearest === undefined ? known : `did you mean ${JSON.stringify(nearest)}?`
+    throw this.#wrongEnvironment(`it has no environment ${JSON.stringify(environment)}: ${mend}`)
+  }
+
+  #wrongEnvironment(message: string): PolicyError {
+    return new PolicyError(
+      'ERR_POLICY_INVALID_OPTION',
+      this.name === null ? message : `${this.name}: ${message}`,
+      {
+        option: 'environment',
+        file: this.name ?? undefined,
+      },
+    )
+  }
+
+  /** The patterns that count in an environment, those for all of them first. */
+  #placed(environment: string | undefined): Placed[] {
+    if (isSimple(this.#root)) return placedIn(this.#root, [])
+    const { hosts, environments } = this.#root
+    const own =
+      isObject(environments) && environment !== undefined ? environments[environment] : undefined
+    return [
+      ...placedIn(hosts, ['hosts']),
+      ...(isObject(own) ? placedIn(own.hosts, ['environments', environment ?? '', 'hosts']) : []),
+    ]
+  }
+
+  /** Has the engine read pins and patterns. */
+  #compile(placed: readonly Placed[]): Policy {
+    try {
+      return compileAll(placed, this.#blockedValues())
+    } catch (error) {
+      throw this.#error(faultOf(error, placed), error)
+    }
+  }
+
+  /** What the engine says of pins and patterns: of each place the first. */
+  #contentFaults(placed: readonly Placed[]): Fault[] {
+    const faults: Fault[] = []
+    let left = [...placed]
+    let blocked = this.#blockedValues()
+    while (faults.length < MOST_PROBLEMS) {
+      try {
+        compileAll(left, blocked)
+        break
+      } catch (error) {
+        const fault = faultOf(error, left)
+        faults.push(fault)
+        if (fault.path[0] === 'blocked') blocked = []
+        const rest = left.filter(
+          ({ path }) => !path.every((part, index) => part === fault.path[index]),
+        )
+        if (fault.path[0] !== 'blocked' && rest.length === left.length) break
+        left = rest
+      }
+    }
+    return faults
+  }
+
+  #blockedValues(): readonly unknown[] {
+    const { blocked } = this.#root
+    return isSimple(this.#root) || !Array.isArray(blocked) ? [] : blocked
+  }
+
+  #error(fault: Fault, cause?: unknown): PolicyError {
+    const { line, column } = this.#source.positionOf(fault)
+    const pointer = pointerOf(fault.path)
+    const start =
+      this.name === null ? `line ${line}, column ${column}` : `${this.name}:${line}:${column}`
+    const known: unknown = cause instanceof PolicyError ? cause : undefined
+    const { pattern, index, input } = (known ?? {}) as {
+      pattern?: string
+      index?: number
+      input?: string
+    }
+    return new PolicyError(
+      fault.code,
+      `${start}: ${pointer === '' ? '' : `${pointer}: `}${fault.message}`,
+      { pattern, index, input, file: this.name ?? undefined, line, column, pointer },
+      cause === undefined ? undefined : { cause },
+    )
+  }
+}
+
+/** What becomes of requests to hosts without pins. */
+export type Unpinned = 'allow' | 'warn' | 'refuse'
+
+interface FilePolicyParts {
+  readonly environment: string | null
+  readonly unpinned: Unpinned
+  readonly blocked: readonly BlockedPin[]
+  readonly placed: readonly Placed[]
+  readonly policy: Policy
+  readonly refuse: (path: Path, message: string) => PolicyError
+}
+
+/** What a policy file says for one environment. */
+export class FilePolicy {
+  /** The environment; null for a file without any. */
+  readonly environment: string | null
+  /** What becomes of requests to hosts without pins. */
+  readonly unpinned: Unpinned
+  /** The pins that no path may hold. */
+  readonly blocked: readonly BlockedPin[]
+  readonly #parts: FilePolicyParts
+  #sets: ReadonlyMap<string, PolicySet> | undefined
+
+  /** @internal */
+  constructor(parts: FilePolicyParts) {
+    this.environment = parts.environment
+    this.unpinned = parts.unpinned
+    this.blocked = parts.blocked
+    this.#parts = parts
+  }
+
+  /** What is said of each host pattern, in the file's order. */
+  get sets(): ReadonlyMap<string, PolicySet> {
+    this.#sets ??= new Map(
+      this.#parts.placed.map(({ path, value }) => {
+        const set = readSet(path, value, canonicalPin)
+        return [set.pattern, set]
+      }),
+    )
+    return this.#sets
+  }
+
+  /** The patterns and pins in force for `host[:port]` (port 443 by default). Throws a TypeError for a bad host. */
+  lookup(authority: string): ReturnType<Policy['lookup']> {
+    return this.#parts.policy.lookup(authority)
+  }
+
+  /**
+   * The patterns and their pins, as {@link Client} takes them beside {@link unpinned}.
+   *
+   * Throws a {@link PolicyError} for what this version reads and does not enforce: it would otherwise be passed over.
+   */
+  toPins(): (readonly [pattern: string, pins: PinSetInput])[] {
+    this.#refuseUnenforced()
+    return this.#parts.placed.map(entryOf)
+  }
+
+  /**
+   * The policy, to be given to clients.
+   *
+   * Throws a {@link PolicyError} for what this version reads and does not enforce, and for an {@link unpinned} other than
+   * `allow`: a client has an option of that name, which a policy does not set.
+   */
+  toPolicy(): Policy {
+    this.#refuseUnenforced()
+    if (this.unpinned === 'refuse') {
+      throw this.#parts.refuse(
+        this.#pathOfUnpinned(),
+        'a policy alone does not refuse hosts without pins: give the client unpinned: "refuse", and leave it out here',
+      )
+    }
+    return this.#parts.policy
+  }
+
+  /** Refuses what the engine does not do yet. One place, to be emptied as the engine learns. */
+  #refuseUnenforced(): void {
+    const { refuse, placed } = this.#parts
+    const [blocked] = this.blocked
+    if (blocked !== undefined) throw refuse(['blocked'], `blocked pins ${NOT_YET}`)
+    if (this.unpinned === 'warn') throw refuse(this.#pathOfUnpinned(), `"warn" ${NOT_YET}`)
+    for (const { path, value } of placed) {
+      if (!isObject(value) || path.length === 1) continue
+      if (value.mode === 'report') throw refuse([...path, 'mode'], `"report" ${NOT_YET}`)
+      if (value.require !== undefined && value.require !== 1)
+        throw refuse([...path, 'require'], `a requirement ${NOT_YET}`)
+      if (value.trust !== undefined && value.trust !== 'ca')
+        throw refuse([...path, 'trust'], `trust other than "ca" ${NOT_YET}`)
+      const { expires } = value
+      if (isObject(expires) && expires.then !== undefined && expires.then !== 'enforce')
+        throw refuse([...path, 'expires', 'then'], `${JSON.stringify(expires.then)} ${NOT_YET}`)
+    }
+    for (const { path, value } of placed) {
+      if (path.length === 1) continue
+      const pins = isObject(value) ? value.pins : value
+      const pinsPath = isObject(value) ? [...path, 'pins'] : path
+      for (const [index, pin] of (Array.isArray(pins) ? pins : []).entries()) {
+        if (isObject(pin) && pin.at !== undefined)
+          throw refuse([...pinsPath, index, 'at'], `the place of a pin ${NOT_YET}`)
+      }
+    }
+  }
+
+  #pathOfUnpinned(): Path {
+    return this.environment === null ? ['unpinned'] : ['environments', this.environment, 'unpinned']
+  }
+}
+
+const NOT_YET =
+  'is not enforced by this version of pinfetch: leave it out, or use a version that does'
+
+/** What `Policy.fromFile` gives. */
+export async function policyFromFile(
+  path: string,
+  options: EnvironmentOptions = {},
+): Promise<Policy> {
+  return (await PolicyFile.read(path)).in(options.environment).toPolicy()
+}
+
+/**
+ * Reads a policy file's text, as {@link Policy.fromFile} reads a file.
+ *
+ * Throws a {@link PolicyError} that names file, line, column and JSON pointer.
+ */
+export function parsePolicy(
+  text: string,
+  options: PolicyFileOptions & EnvironmentOptions = {},
+): Policy {
+  return new PolicyFile(text, options).in(options.environment).toPolicy()
+}
+
+/** What is wrong with the shape of a file. */
+function faultsOf(source: PolicySource): Fault[] {
+  if (source.fault !== null) return [source.fault]
+  const { value } = source
+  const isPlain = isSimple(value)
+  const { faults, members } = isPlain ? checkSimple(value) : checkFile(value)
+  if (faults.length === 0 && source.countMembers() === members) return []
+  const repeated = source.repeated().map(({ path, offset }): Fault => {
+    const isHost = isPlain ? path.length === 1 : path.at(-2) === 'hosts'
+    return {
+      code: isHost ? 'ERR_POLICY_DUPLICATE_HOST' : 'ERR_POLICY_INVALID_OPTION',
+      path,
+      offset,
+      message: `${JSON.stringify(String(path.at(-1)))} stands there twice: the first would be passed over`,
+    }
+  })
+  return [...faults, ...repeated]
+}
+
+/** A map of host patterns and their pins: the shape of each is {@link Policy}'s to check. */
+function checkSimple(value: unknown): { faults: Fault[]; members: number } {
+  if (isObject(value) && Object.keys(value).length === 0) {
+    const message = 'it has no hosts'
+    return { faults: [{ code: 'ERR_POLICY_EMPTY_PIN_SET', path: [], message }], members: 0 }
+  }
+  let members = 0
+  let level = [value]
+  for (let depth = 0; depth < 5 && level.length > 0; depth++) {
+    const next: unknown[] = []
+    for (const item of level) {
+      if (typeof item !== 'object' || item === null) continue
+      const values = Object.values(item)
+      if (!Array.isArray(item)) members += values.length
+      for (const inner of values) if (typeof inner === 'object' && inner !== null) next.push(inner)
+    }
+    level = next
+  }
+  return { faults: [], members }
+}
+
+function placedIn(hosts: unknown, path: Path): Placed[] {
+  if (!isObject(hosts)) return []
+  return Object.keys(hosts).map((pattern) => ({ path: [...path, pattern], value: hosts[pattern] }))
+}
+
+/** As {@link Policy} takes it: pins alone, without what is known of them. */
+function entryOf({ path, value }: Placed): Entry {
+  const pattern = String(path.at(-1))
+  if (path.length === 1) return [pattern, value as PinSetInput] // a file without a version: checked by Policy
+  if (isObject(value) && value.exclude === true) return [pattern, { exclude: true }]
+  const pins = isObject(value) ? value.pins : value
+  return [pattern, (Array.isArray(pins) ? pins : []).map(sourceOf)]
+}
+
+function sourceOf(pin: unknown): string {
+  return String(isObject(pin) ? pin.pin : pin)
+}
+
+/** Blocked pins are read under a name that no file can have. */
+const BLOCKED = 'blocked.invalid'
+
+function compileAll(placed: readonly Placed[], blocked: readonly unknown[]): Policy {
+  if (blocked.length > 0) {
+    try {
+      new Policy({ [BLOCKED]: blocked.map(sourceOf) })
+    } catch (error) {
+      throw new BlockedError(error)
+    }
+  }
+  return new Policy(placed.map(entryOf))
+}
+
+/** What was wrong is a blocked pin. */
+class BlockedError extends Error {
+  constructor(cause: unknown) {
+    super('a blocked pin cannot be read', { cause })
+  }
+}
+
+/** Where in the file is what the engine complains of. */
+function faultOf(error: unknown, placed: readonly Placed[]): Fault {
+  const isBlocked = error instanceof BlockedError
+  const cause: unknown = isBlocked ? error.cause : error
+  if (!(cause instanceof PolicyError)) throw cause
+  // `pins["api.example.com"][1]: ` is the place; the file has a better one
+  const message = cause.message.replace(/^pins\["(?:[^"\\]|\\.)*"\](?:\[\d+\])?:? ?/, '')
+  const at = cause.index === undefined ? [] : [cause.index]
+  if (isBlocked) return { code: cause.code, message, path: ['blocked', ...at] }
+  const named = placed.filter(({ path }) => path.at(-1) === cause.pattern)
+  const isTwice = cause.code === 'ERR_POLICY_DUPLICATE_HOST'
+  const found = isTwice ? named.at(-1) : named[0]
+  if (found === undefined) return { code: cause.code, message, path: [] }
+  const { path, value } = found
+  const pins = isObject(value) && 'pins' in value && at.length > 0 ? ['pins'] : []
+  return { code: cause.code, message, path: [...path, ...pins, ...at], isOfName: at.length === 0 }
+}
+
+/** The one form of a pin that the engine has read before. */
+function canonicalPin(pin: unknown): string {
+  if (typeof pin === 'string') {
+    if (/^[0-9a-fA-F]{64}$/.test(pin)) return `sha256/${Buffer.from(pin, 'hex').toString('base64')}`
+    return `sha256/${pin.replace(/"$/, '').slice(-44)}`
+  }
+  const [only = ''] = policyLookup([['pin.invalid', pin as PinSetInput]], 'pin.invalid').pins
+  return only
+}
+
+function quoted(names: readonly string[]): string {
+  return names.map((name) => JSON.stringify(name)).join(', ')
+}
