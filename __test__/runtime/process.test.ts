@@ -20,6 +20,7 @@ beforeAll(async () => {
     entryPoints: [join(root, 'src/index.ts')],
     bundle: true,
     platform: 'node',
+    mainFields: ['module', 'main'], // as in scripts/build.mjs
     format: 'cjs',
     outfile: join(folder, 'dist/index.cjs'),
     logLevel: 'error',

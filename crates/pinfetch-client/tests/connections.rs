@@ -169,10 +169,13 @@ async fn refusing_swaps(http2: bool) {
     let stranger = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
     for _ in 0..60 {
         scene.client.set_policy(policy(stranger)).await.unwrap();
-        // the swap has resolved: what the server still reads was written before
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // the swap has resolved: what is open now, or was, has its last bytes; how long the server takes to read them is
+        // the machine's affair
+        let settled = || scene.server.settle(Duration::from_secs(30));
+        assert!(settled().await.unwrap(), "a refused connection stayed open");
         let before = scene.server.stats().application_bytes;
         tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(settled().await.unwrap(), "a refused connection stayed open");
         assert_eq!(
             scene.server.stats().application_bytes,
             before,
