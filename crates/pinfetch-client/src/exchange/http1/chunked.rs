@@ -3,9 +3,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Malformed;
-use super::head::{is_too_large, room_for_fields};
+use super::head::{is_too_large, line_of, room_for_fields};
 use crate::config::HeaderLimits;
-use crate::exchange::fields::{Fields, Line, Span};
+use crate::exchange::fields::Fields;
 
 /// How long the line of a chunk's size may be, extensions (which nobody uses, and everybody must ignore) included.
 const LONGEST_SIZE_LINE: usize = 4096;
@@ -115,11 +115,8 @@ impl Chunked {
                             if is_too_large(length, limits) {
                                 return Err(Malformed::SectionTooLarge(limits.bytes));
                             }
-                            let lines = fields.iter().map(|field| Line {
-                                name: Span::of(field.name.as_bytes(), buffer),
-                                value: Span::of(field.value, buffer),
-                            });
-                            (length, lines.collect::<Vec<_>>())
+                            let lines = fields.iter().map(|field| line_of(field, buffer));
+                            (length, lines.collect::<Result<Vec<_>, _>>()?)
                         }
                         Ok(httparse::Status::Partial) if is_too_large(buffer.len(), limits) => {
                             return Err(Malformed::SectionTooLarge(limits.bytes));

@@ -138,6 +138,17 @@ struct Draft {
     lines: Vec<Line>,
 }
 
+/// The place of `field` in `buffer`. A name that fills more than 16 bits is one that no `HeaderName` holds either.
+pub(super) fn line_of(field: &httparse::Header<'_>, buffer: &[u8]) -> Result<Line, Malformed> {
+    if field.name.len() > usize::from(u16::MAX) {
+        return Err(Malformed::Head(httparse::Error::HeaderName));
+    }
+    Ok(Line {
+        name: Span::of(field.name.as_bytes(), buffer),
+        value: Span::of(field.value, buffer),
+    })
+}
+
 impl Draft {
     fn of(response: &httparse::Response<'_, '_>, buffer: &[u8]) -> Result<Self, Malformed> {
         let status = response
@@ -158,11 +169,8 @@ impl Draft {
             lines: response
                 .headers
                 .iter()
-                .map(|field| Line {
-                    name: Span::of(field.name.as_bytes(), buffer),
-                    value: Span::of(field.value, buffer),
-                })
-                .collect(),
+                .map(|field| line_of(field, buffer))
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -365,6 +373,14 @@ mod tests {
             "SSH-2.0-OpenSSH_9.7\r\n",
         ] {
             assert!(read(text.as_bytes(), false).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_header_names_are() {
+        for (length, is_read) in [(65_535, true), (65_536, false)] {
+            let text = format!("HTTP/1.1 200 OK\r\n{}: b\r\n\r\n", "a".repeat(length));
+            assert_eq!(read(text.as_bytes(), false).is_ok(), is_read, "{length}");
         }
     }
 
