@@ -16,7 +16,7 @@ test('--help tells every command, and every option of a command that the manual 
   const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
   const help = await command.run(['--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
-  for (const name of ['pins', 'fetch', 'verify']) {
+  for (const name of ['pins', 'fetch', 'verify', 'lint']) {
     expect(help.stdout).toContain(`\n  ${name} `)
     const told = await command.run([name, '--help'])
     expect(told).toMatchObject({ code: 0, stderr: '' })
@@ -55,7 +55,15 @@ test('the exit code is told by the code of the error', () => {
 })
 
 test('of several failures the one that bears most on trust gives the exit code', () => {
-  const order = [EXIT.badPin, EXIT.tls, EXIT.network, EXIT.file, EXIT.usage, EXIT.other]
+  const order = [
+    EXIT.badPin,
+    EXIT.tls,
+    EXIT.network,
+    EXIT.file,
+    EXIT.usage,
+    EXIT.other,
+    EXIT.findings,
+  ]
   for (let index = 0; index < order.length; index++) {
     expect(gravest(order.slice(index).reverse())).toBe(order[index])
   }

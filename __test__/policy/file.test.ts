@@ -579,9 +579,11 @@ describe('a policy of a file', () => {
 
   test('needs hosts', () => {
     const empty = '{"version": 1, "environments": {"one": {}}}'
+    const problem = { code: 'ERR_POLICY_EMPTY_PIN_SET', pointer: '/environments/one' }
     expect(() => parsePolicy(empty, { environment: 'one' })).toThrow(
-      expect.objectContaining({ code: 'ERR_POLICY_EMPTY_PIN_SET' }),
+      expect.objectContaining(problem),
     )
+    expect(PolicyFile.check(empty)).toEqual([expect.objectContaining(problem)])
   })
 
   test('of a map of hosts and their pins is what Policy makes of the map', () => {

@@ -13,6 +13,16 @@ export async function readNamed(name: string): Promise<Buffer> {
   }
 }
 
+/** What the file `name` holds, which is text. */
+export async function readNamedText(name: string): Promise<string> {
+  const bytes = await readNamed(name)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new FileError(`${name}: is no UTF-8`, 'ERR_INVALID_ARGUMENT', { cause })
+  }
+}
+
 /** The policy file `name`. */
 export async function readPolicyFile(name: string): Promise<PolicyFile> {
   try {

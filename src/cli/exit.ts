@@ -10,6 +10,8 @@ export const EXIT = {
   tls: 4,
   badPin: 5,
   file: 6,
+  /** Nothing failed, and there is something to look at: warnings, differences. */
+  findings: 7,
   /** 128 and the signal's number, as shells report it. */
   interrupted: 130,
   closedPipe: 141,
@@ -23,6 +25,7 @@ const GRAVEST_FIRST: readonly number[] = [
   EXIT.file,
   EXIT.usage,
   EXIT.other,
+  EXIT.findings,
 ]
 
 /** The command line is wrong; nothing was done. */

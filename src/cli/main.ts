@@ -6,6 +6,7 @@ import { versions } from '../index.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
 import { fetch } from './fetch.js'
 import { watchInterrupts } from './interrupt.js'
+import { lint } from './lint/lint.js'
 import { complain, print, watchOutput } from './output.js'
 import { pins } from './pins.js'
 import { verify } from './verify.js'
@@ -15,6 +16,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   pins     print the pins of servers and files
   fetch    request URLs, one or millions, and keep what comes
   verify   judge certificate chains
+  lint     say what is wrong in policy files, and what will be
 
   --help, --version
 
@@ -25,17 +27,19 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['pins', pins],
   ['fetch', fetch],
   ['verify', verify],
+  ['lint', lint],
 ])
+
+/** The names of all commands, for errors. */
+const NAMES = `${[...COMMANDS.keys()].slice(0, -1).join(', ')} and ${[...COMMANDS.keys()].at(-1)}`
 
 async function run(args: string[]): Promise<number> {
   const [name, ...rest] = args
-  if (name === undefined) throw new UsageError('give a command: pins, fetch or verify')
+  if (name === undefined) throw new UsageError(`give a command: there are ${NAMES}`)
   if (!name.startsWith('-')) {
     const command = COMMANDS.get(name)
     if (command === undefined)
-      throw new UsageError(
-        `unknown command ${JSON.stringify(name)}: there are pins, fetch and verify`,
-      )
+      throw new UsageError(`unknown command ${JSON.stringify(name)}: there are ${NAMES}`)
     return command(rest)
   }
   const { values } = parseArgs({

@@ -92,7 +92,10 @@ export class PolicyFile {
     if (faults.length === 0) {
       const file = new PolicyFile(text)
       const names = file.environments.length === 0 ? [undefined] : file.environments
-      faults = names.flatMap((environment) => file.#contentFaults(file.#placed(environment)))
+      faults = names.flatMap((environment) => {
+        const placed = file.#placed(environment)
+        return placed.length === 0 ? [emptyFault(environment)] : file.#contentFaults(placed)
+      })
     }
     const problems = new Map<string, PolicyProblem>() // of a common host each environment tells
     for (const fault of faults) {
@@ -107,15 +110,7 @@ export class PolicyFile {
   in(environment?: string | undefined): FilePolicy {
     this.#select(environment)
     const placed = this.#placed(environment)
-    if (placed.length === 0) {
-      const where =
-        environment === undefined ? '' : ` for the environment ${JSON.stringify(environment)}`
-      throw this.#error({
-        code: 'ERR_POLICY_EMPTY_PIN_SET',
-        path: [],
-        message: `it has no hosts${where}`,
-      })
-    }
+    if (placed.length === 0) throw this.#error(emptyFault(environment))
     const policy = this.#compile(placed)
     const own =
       isObject(this.#root.environments) && environment !== undefined
@@ -391,6 +386,12 @@ function faultsOf(source: PolicySource): Fault[] {
     }
   })
   return [...faults, ...repeated]
+}
+
+/** An environment without a host: what would be unpinned there is everything. */
+function emptyFault(environment: string | undefined): Fault {
+  const path = environment === undefined ? [] : ['environments', environment]
+  return { code: 'ERR_POLICY_EMPTY_PIN_SET', path, message: 'it has no hosts', isOfName: true }
 }
 
 /** A map of host patterns and their pins: the shape of each is {@link Policy}'s to check. */

@@ -1,0 +1,125 @@
+// `pinfetch lint`: what is wrong in policy files, and what will be.
+
+import { parseArgs } from 'node:util'
+import { PolicyFile, type PolicyProblem } from '../../index.js'
+import { readNamedText } from '../arguments.js'
+import { EXIT, exitCodeOf, gravest, UsageError } from '../exit.js'
+import { complain, print, printable } from '../output.js'
+import { type Finding, type Horizon, lintPolicy, RULES, type Rule } from './rules.js'
+
+export const LINT_HELP = `Usage: pinfetch lint [options] FILE...
+
+Says what is wrong in policy files, and what will be: file:line:column, how bad it is,
+what it is, and the rule's name. docs/lint.md tells of each rule.
+
+  --days N              tell of pin sets that end within N days (default 30)
+  --at DATE             judge dates as of DATE, such as 2027-03-01 (default now)
+  --ignore RULE         say nothing of what RULE finds; repeatable
+  --json                a line of JSON for each finding
+  --help                show this
+`
+
+const DAYS = 30
+
+/** Runs `pinfetch lint` with what follows on the command line; resolves to the exit code. */
+export async function lint(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      days: { type: 'string' },
+      at: { type: 'string' },
+      ignore: { type: 'string', multiple: true, default: [] },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    await print(LINT_HELP)
+    return EXIT.ok
+  }
+  if (positionals.length === 0) throw new UsageError('give a policy file')
+  const horizon = { now: readNow(values.at), days: readDays(values.days) }
+  const ignored = new Set(values.ignore.map(readRule))
+  const codes: number[] = []
+  for (const name of positionals) {
+    let text: string
+    try {
+      text = await readNamedText(name)
+    } catch (error) {
+      complain(error)
+      codes.push(exitCodeOf(error))
+      continue
+    }
+    for (const finding of lintText(text, horizon)) {
+      if (ignored.has(finding.rule)) continue
+      await print(values.json ? lineOf(name, finding) : textOf(name, finding))
+      codes.push(RULES[finding.rule] === 'error' ? EXIT.file : EXIT.findings)
+    }
+  }
+  return gravest(codes)
+}
+
+/** A finding with its place. */
+interface Placed extends Finding {
+  readonly line: number
+  readonly column: number
+  /** The code that the library's error has, of what makes the file unusable. */
+  readonly code?: string
+}
+
+/** What is found in a policy file's text, in its order. */
+export function lintText(text: string, horizon: Horizon): Placed[] {
+  const problems = PolicyFile.check(text)
+  if (problems.length > 0) return problems.map(ofProblem)
+  const file = new PolicyFile(text)
+  const findings = new Map<string, Placed>() // of a common host each environment tells
+  for (const environment of file.environments.length === 0 ? [undefined] : file.environments) {
+    for (const finding of lintPolicy(file.in(environment), horizon)) {
+      const { rule, pointer, message } = finding
+      findings.set(JSON.stringify([rule, pointer, message]), {
+        ...finding,
+        ...file.positionOf(pointer),
+      })
+    }
+  }
+  return [...findings.values()].sort((a, b) => a.line - b.line || a.column - b.column)
+}
+
+function ofProblem({ code, message, pointer, line, column }: PolicyProblem): Placed {
+  return { rule: 'invalid-file', code, message, pointer, line, column }
+}
+
+function textOf(name: string, { rule, message, pointer, line, column }: Placed): string {
+  const place = rule === 'invalid-file' && pointer !== '' ? `${pointer}: ` : ''
+  const start = `${name}:${line}:${column}: ${RULES[rule]}: `
+  return `${printable(`${start}${place}${message}`)} (${rule})\n`
+}
+
+function lineOf(file: string, { rule, code, message, pointer, line, column }: Placed): string {
+  const severity = RULES[rule]
+  return `${JSON.stringify({ file, line, column, pointer, severity, rule, code, message })}\n`
+}
+
+function readNow(text: string | undefined): Date {
+  if (text === undefined) return new Date()
+  const date = new Date(text)
+  if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(date.getTime()))
+    throw new UsageError(`--at is ${JSON.stringify(text)}: give a date such as 2027-03-01`)
+  return date
+}
+
+function readDays(text: string | undefined): number {
+  if (text === undefined) return DAYS
+  if (!/^\d{1,5}$/.test(text))
+    throw new UsageError(`--days is ${JSON.stringify(text)}: give a whole number of days`)
+  return Number(text)
+}
+
+function readRule(text: string): Rule {
+  const rules = Object.keys(RULES) as Rule[] // its own keys
+  const rule = rules.find((name) => name === text)
+  if (rule === undefined)
+    throw new UsageError(`--ignore ${JSON.stringify(text)}: there are ${rules.join(', ')}`)
+  return rule
+}
