@@ -16,7 +16,7 @@ test('--help tells every command, and every option of a command that the manual 
   const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
   const help = await command.run(['--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
-  for (const name of ['pins', 'fetch', 'verify', 'lint']) {
+  for (const name of ['pins', 'fetch', 'verify', 'lint', 'explain']) {
     expect(help.stdout).toContain(`\n  ${name} `)
     const told = await command.run([name, '--help'])
     expect(told).toMatchObject({ code: 0, stderr: '' })

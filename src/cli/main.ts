@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { versions } from '../index.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
+import { explain } from './explain/explain.js'
 import { fetch } from './fetch.js'
 import { watchInterrupts } from './interrupt.js'
 import { lint } from './lint/lint.js'
@@ -17,6 +18,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   fetch    request URLs, one or millions, and keep what comes
   verify   judge certificate chains
   lint     say what is wrong in policy files, and what will be
+  explain  say which pins apply to a URL and why, and what a change changes
 
   --help, --version
 
@@ -28,6 +30,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['fetch', fetch],
   ['verify', verify],
   ['lint', lint],
+  ['explain', explain],
 ])
 
 /** The names of all commands, for errors. */
