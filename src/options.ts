@@ -66,10 +66,23 @@ export interface ClientOptions {
   readonly insecureSkipVerify?: boolean | undefined
   /** The name that is asked for in TLS and looked for in certificates; pins of both it and the URL's host hold. */
   readonly serverName?: string | undefined
-  /** Whether HTTP/2 is offered. @default true */
-  readonly http2?: boolean | undefined
+  /**
+   * Whether HTTP/2 is offered (ALPN, RFC 7301): true for both it and HTTP/1.1, false for HTTP/1.1 alone, `'only'` for
+   * HTTP/2 alone. A server without what is offered is refused, `ERR_TLS_ALPN`, and `'only'` has no `http:` URLs.
+   *
+   * @default true
+   */
+  readonly http2?: boolean | 'only' | undefined
   /** How many connections a host may have. @default 128 */
   readonly connections?: number | undefined
+  /**
+   * How many connections there may be at once to all hosts together; 0 for no limit. Hosts that wait for one get it in
+   * the order in which they came: an idle connection of another host is closed for it, and a busy host gives one up
+   * after a turn of 32 requests.
+   *
+   * @default 0
+   */
+  readonly totalConnections?: number | undefined
   /** Milliseconds for a whole request, body and retries included; 0 for no limit. @default 30000 */
   readonly timeout?: number | undefined
   /** Milliseconds for making a connection: name, proxy, TCP and TLS. @default as long as a request may take */
@@ -158,8 +171,16 @@ export interface ClientOptions {
    * @default none
    */
   readonly cert?: string | Uint8Array | undefined
-  /** The private key of `cert` in PEM (PKCS#8, PKCS#1, SEC1), not encrypted. @default none */
+  /** The private key of `cert` in PEM (PKCS#8, PKCS#1, SEC1). @default none */
   readonly key?: string | Uint8Array | undefined
+  /**
+   * A certificate, its intermediates and its key in one, as PKCS#12 (RFC 7292), in place of `cert` and `key`.
+   *
+   * @default none
+   */
+  readonly pfx?: Uint8Array | undefined
+  /** What opens `pfx`, or a `key` that is encrypted (PKCS#8 with PBES2). @default none for `key`, '' for `pfx` */
+  readonly passphrase?: string | undefined
   /**
    * The file that the secrets of TLS are appended to, for tools that read captured traffic; true for the one that the
    * variable `SSLKEYLOGFILE` names. Whoever has the file reads everything.
@@ -192,6 +213,7 @@ export const DEFAULTS = {
   insecureSkipVerify: false,
   http2: true,
   connections: 128,
+  totalConnections: 0,
   timeout: 30_000,
   connectTimeout: 0,
   headersTimeout: 0,
@@ -225,6 +247,7 @@ const NAMES = [
   'serverName',
   'http2',
   'connections',
+  'totalConnections',
   'timeout',
   'connectTimeout',
   'headersTimeout',
@@ -250,6 +273,8 @@ const NAMES = [
   'localAddress',
   'cert',
   'key',
+  'pfx',
+  'passphrase',
   'keyLogFile',
   'postQuantum',
   'minVersion',
@@ -262,6 +287,8 @@ const ELSEWHERE: Readonly<Record<string, keyof ClientOptions>> = {
   servername: 'serverName',
   allowH2: 'http2',
   maxConnections: 'connections',
+  maxSockets: 'connections',
+  maxTotalSockets: 'totalConnections',
   keepAliveTimeout: 'idleTimeout',
   proxyUrl: 'proxy',
   followRedirect: 'redirect',
@@ -318,7 +345,7 @@ export function readOptions(options: unknown): Settings {
   }
   out.flag(serverName !== undefined)
   if (serverName !== undefined) out.str(serverName)
-  out.flag(flag(given, 'http2', DEFAULTS.http2))
+  out.u8(readHttp2(givenOr(given, 'http2', DEFAULTS.http2)))
   out.u32(count(given, 'connections', DEFAULTS.connections, 1, LARGEST_U32))
   out.u32(milliseconds(given, 'timeout', DEFAULTS.timeout))
   out.i64(count(given, 'maxResponseBytes', DEFAULTS.maxResponseBytes, 0, Number.MAX_SAFE_INTEGER))
@@ -353,7 +380,7 @@ export function readOptions(options: unknown): Settings {
     throw wrongType('localAddress', localAddress, 'an IP address')
   out.flag(localAddress !== undefined)
   if (localAddress !== undefined) out.str(localAddress)
-  writeIdentity(out, given.get('cert'), given.get('key'))
+  writeIdentity(out, given)
   const keyLogFile = readKeyLogFile(given.get('keyLogFile'))
   out.flag(keyLogFile !== null)
   if (keyLogFile !== null) out.str(keyLogFile)
@@ -361,6 +388,7 @@ export function readOptions(options: unknown): Settings {
   out.u32(count(given, 'maxHeaderBytes', DEFAULTS.maxHeaderBytes, 1, LARGEST_U32))
   out.u32(count(given, 'maxHeaderCount', DEFAULTS.maxHeaderCount, 1, LARGEST_U32))
   out.flag(flag(given, 'postQuantum', DEFAULTS.postQuantum))
+  out.u32(count(given, 'totalConnections', DEFAULTS.totalConnections, 0, LARGEST_U32))
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')
@@ -376,8 +404,29 @@ export function readOptions(options: unknown): Settings {
   }
 }
 
-function writeIdentity(out: Writer, cert: unknown, key: unknown): void {
+function readHttp2(value: unknown): number {
+  if (value === 'only') return 2
+  if (typeof value !== 'boolean') throw wrongType('http2', value, "true, false or 'only'")
+  return value ? 1 : 0
+}
+
+function writeIdentity(out: Writer, given: Given): void {
+  const [cert, key, pfx] = [given.get('cert'), given.get('key'), given.get('pfx')]
+  const passphrase = given.get('passphrase')
+  if (passphrase !== undefined && typeof passphrase !== 'string')
+    throw wrongType('passphrase', '…', 'text') // not what it is: a secret
+  if (pfx !== undefined) {
+    if (cert !== undefined || key !== undefined)
+      throw invalidOption('pfx', 'pfx is given with cert or key: it has both in it')
+    if (!(pfx instanceof Uint8Array)) throw wrongType('pfx', pfx, 'PKCS#12 in bytes')
+    out.u8(2)
+    out.blob(pfx)
+    out.str(passphrase ?? '')
+    return
+  }
   if (cert === undefined && key === undefined) {
+    if (passphrase !== undefined)
+      throw invalidOption('passphrase', 'passphrase is given without pfx or key')
     out.u8(0)
     return
   }
@@ -392,6 +441,8 @@ function writeIdentity(out: Writer, cert: unknown, key: unknown): void {
       throw wrongType(option, value, 'PEM')
     out.blob(value)
   }
+  out.flag(passphrase !== undefined)
+  if (passphrase !== undefined) out.str(passphrase)
 }
 
 function readKeyLogFile(value: unknown): string | null {

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createSecureServer } from 'node:http2'
 import { createServer } from 'node:https'
@@ -131,6 +131,22 @@ describe.each([
   })
 })
 
+test('an encrypted key is opened by its passphrase', async () => {
+  const server = await demanding('http/1.1', 'TLSv1.3')
+  const key = createPrivateKey(known.keyPem).export({
+    type: 'pkcs8',
+    format: 'pem',
+    cipher: 'aes-256-cbc',
+    passphrase: 'open sesame',
+  })
+  try {
+    await using client = clientWith({ ...identity(known), key, passphrase: 'open sesame' })
+    expect(await (await client.get(server.url)).text()).toBe('known')
+  } finally {
+    server.close()
+  }
+})
+
 test('a proxy that asks does not learn who the client is, and the server behind it does', async () => {
   const server = await demanding('http/1.1', 'TLSv1.3')
   const { certificates } = pki
@@ -193,12 +209,39 @@ describe('what is no identity is refused, and not quoted', () => {
     [
       'an encrypted key',
       () => ({ ...identity(known), key: encrypted }),
-      'key is encrypted: decrypt it',
+      'key is encrypted: give its passphrase',
     ],
     [
       "another's key",
       () => ({ ...identity(known), key: stranger.keyPem }),
       'key is not the key of the first certificate',
+    ],
+    [
+      'an encrypted key and a wrong passphrase',
+      () => ({ ...identity(known), key: encrypted, passphrase: 'not it' }),
+      'passphrase does not open key',
+    ],
+    [
+      "OpenSSL's older encryption",
+      () => ({
+        ...identity(known),
+        key: '-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n',
+        passphrase: 'x',
+      }),
+      'key is encrypted in a way that is not read: convert it',
+    ],
+    [
+      'a passphrase alone',
+      () => ({ passphrase: 'a secret' }),
+      'passphrase is given without pfx or key',
+    ],
+    ['PKCS#12 that is none', () => ({ pfx: Buffer.from('PK') }), 'pfx cannot be read as PKCS#12'],
+    ['PKCS#12 in PEM', () => ({ pfx: Buffer.from(known.pem) }), 'pfx cannot be read as PKCS#12'],
+    ['PKCS#12 as text', () => ({ pfx: 'MIIB' }), 'pfx is a string: give PKCS#12 in bytes'],
+    [
+      'PKCS#12 and a certificate',
+      () => ({ ...identity(known), pfx: Buffer.of(0x30) }),
+      'pfx is given with cert or key',
     ],
     ['a number', () => ({ cert: 1, key: 2 }), 'cert is a number: give PEM'],
   ])('%s', (_name, options, message) => {

@@ -41,10 +41,12 @@ pub struct Config {
     pub post_quantum: bool,
     /// The lowest TLS version.
     pub min_version: MinVersion,
-    /// Whether HTTP/2 is offered (ALPN, RFC 7301).
-    pub http2: bool,
+    /// Whether HTTP/2 is offered, and HTTP/1.1 besides (ALPN, RFC 7301).
+    pub http2: Http2Choice,
     /// How many connections a host may have at once.
     pub connections: usize,
+    /// How many connections there may be at once to all hosts together; no limit when `None`. At least 1.
+    pub total_connections: Option<usize>,
     /// How long a request may take, body included; none when `None`.
     pub timeout: Option<Duration>,
     /// How long making a connection may take; as long as a request when `None`.
@@ -100,8 +102,9 @@ impl Default for Config {
             key_log: None,
             post_quantum: false,
             min_version: MinVersion::Tls12,
-            http2: true,
+            http2: Http2Choice::Offer,
             connections: 128,
+            total_connections: None,
             timeout: Some(Duration::from_secs(30)),
             connect_timeout: None,
             headers_timeout: None,
@@ -124,6 +127,29 @@ impl Default for Config {
             headers: Vec::new(),
             header_limits: HeaderLimits::default(),
         }
+    }
+}
+
+/// Which versions of HTTP are offered to servers (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Http2Choice {
+    /// HTTP/1.1 alone.
+    Never,
+    /// HTTP/2 and, for servers without it, HTTP/1.1.
+    Offer,
+    /// HTTP/2 alone. `http:` URLs are refused: without TLS nobody agrees on it.
+    Only,
+}
+
+impl Http2Choice {
+    /// The names of the protocols (RFC 7301 §6), the preferred one first.
+    pub(crate) fn protocols(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::Never => &[b"http/1.1"],
+            Self::Offer => &[b"h2", b"http/1.1"],
+            Self::Only => &[b"h2"],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
     }
 }
 
@@ -288,6 +314,7 @@ impl ConnectionKey {
             local_address: _,
             // limits and fields: no bearing on who is at the other end
             connections: _,
+            total_connections: _,
             timeout: _,
             connect_timeout: _,
             headers_timeout: _,

@@ -230,6 +230,10 @@ impl RequestError {
             Self::Tls { source, .. } => match **source {
                 rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)
                 | rustls::Error::PeerIncompatible(_) => Code::TlsVersion,
+                rustls::Error::NoApplicationProtocol
+                | rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol) => {
+                    Code::TlsAlpn
+                }
                 rustls::Error::AlertReceived(_) => Code::TlsAlert,
                 rustls::Error::NoCertificatesPresented => Code::TlsNoCertificate,
                 _ => Code::TlsHandshake, // rustls' errors are open-ended: the rest is the general kind
@@ -344,6 +348,8 @@ codes! {
     TlsNoCertificate = 32, "ERR_TLS_NO_CERTIFICATE";
     /// No TLS version or parameter in common.
     TlsVersion = 33, "ERR_TLS_VERSION";
+    /// No version of HTTP in common.
+    TlsAlpn = 34, "ERR_TLS_ALPN";
     /// The name has no address.
     Dns = 40, "ERR_DNS";
     /// No address accepted a connection.

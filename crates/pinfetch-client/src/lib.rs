@@ -25,8 +25,8 @@ mod target;
 pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, Via};
 pub use coding::{Coding, CodingError};
 pub use config::{
-    Config, Family, HeaderLimits, MinVersion, ProxyChoice, RedirectMode, Trust, TrustAnchors,
-    Unpinned,
+    Config, Family, HeaderLimits, Http2Choice, MinVersion, ProxyChoice, RedirectMode, Trust,
+    TrustAnchors, Unpinned,
 };
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::identity::{Identity, IdentityError};

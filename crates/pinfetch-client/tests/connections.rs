@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use pinfetch_client::{Client, Code, Config, Environment, Lookup, Request, Trust, TrustAnchors};
+use pinfetch_client::{
+    Client, Code, Config, Environment, Http2Choice, Lookup, Request, Trust, TrustAnchors,
+};
 use pinfetch_pins::{PinSetSource, PinSource, Policy};
 use pinfetch_testkit::{Authority, CertificateRequest, Identity, Server, ServerOptions};
 
@@ -78,7 +80,11 @@ fn scene(http2: bool) -> Scene {
             HOST.parse().unwrap(),
             vec![server.address().ip()],
         )]))),
-        http2,
+        http2: if http2 {
+            Http2Choice::Offer
+        } else {
+            Http2Choice::Never
+        },
         connections: 4,
         ..Config::default()
     };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Cookies, Family, Field, HeaderLimits, Identity, Lookup, MinVersion,
-    ProxyChoice, RequestError, Trust, TrustAnchors, Unpinned, from_environment,
+    Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Choice, Identity, Lookup,
+    MinVersion, ProxyChoice, RequestError, Trust, TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -68,11 +68,7 @@ fn read_config(
     record: &mut Reader<'_>,
 ) -> Result<Config, RequestError> {
     let policy = Policy::compile(record.policy()?)?;
-    let unpinned = if record.flag()? {
-        Unpinned::Refuse
-    } else {
-        Unpinned::Allow
-    };
+    let unpinned = unpinned(record)?;
     let blobs = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(<[u8]>::to_vec));
     let ca = record.opt(blobs)?;
     let extra = blobs(record)?;
@@ -82,17 +78,13 @@ fn read_config(
         .opt(Reader::str)?
         .map(|name| host("serverName", name))
         .transpose()?;
-    let http2 = record.flag()?;
+    let http2 = http2_choice(record)?;
     let connections = record.size()?;
     let timeout = limit(record)?;
     let max_response_bytes = u64::try_from(record.i64()?).map_err(|_| Malformed)?;
     let idle_timeout = Duration::from_millis(record.u32()?.into());
     let lookup = lookup_choice(core, handle, record)?;
-    let headers = record.list(|record| Ok((record.str()?, record.bytes()?)))?;
-    let headers = headers
-        .into_iter()
-        .map(|(name, value)| header(name, value))
-        .collect::<Result<_, _>>()?;
+    let headers = headers(record)?;
     let min_version = match record.u8()? {
         12 => MinVersion::Tls12,
         13 => MinVersion::Tls13,
@@ -133,6 +125,7 @@ fn read_config(
         count: record.u32()?,
     };
     let post_quantum = record.flag()?;
+    let total_connections = Some(record.size()?).filter(|limit| *limit != 0);
     let trust = trust(insecure, wanted)?;
     Ok(Config {
         policy,
@@ -142,6 +135,7 @@ fn read_config(
         min_version,
         http2,
         connections,
+        total_connections,
         timeout,
         idle_timeout,
         max_response_bytes,
@@ -170,10 +164,17 @@ fn read_config(
 }
 
 fn identity(record: &mut Reader<'_>) -> Result<Option<Identity>, RequestError> {
-    let given = record.opt(|record| Ok((record.bytes()?, record.bytes()?)))?;
-    given
-        .map(|(cert, key)| Identity::from_pem(cert, key))
-        .transpose()
+    let identity = match record.u8()? {
+        0 => return Ok(None),
+        1 => {
+            let (cert, key) = (record.bytes()?, record.bytes()?);
+            Identity::from_pem(cert, key, record.opt(Reader::str)?)
+        }
+        2 => Identity::from_pkcs12(record.bytes()?, record.str()?),
+        _ => return Err(Malformed.into()),
+    };
+    identity
+        .map(Some)
         .map_err(|error| failed(Code::PolicyInvalidOption, error.to_string()))
 }
 
@@ -202,6 +203,23 @@ fn lookup_choice(
         1 => Lookup::Map(Arc::new(read_answers(answers)?)),
         2 => core.resolver(handle),
         _ => return Err(Malformed.into()),
+    })
+}
+
+fn unpinned(record: &mut Reader<'_>) -> Result<Unpinned, Malformed> {
+    Ok(if record.flag()? {
+        Unpinned::Refuse
+    } else {
+        Unpinned::Allow
+    })
+}
+
+fn http2_choice(record: &mut Reader<'_>) -> Result<Http2Choice, Malformed> {
+    Ok(match record.u8()? {
+        0 => Http2Choice::Never,
+        1 => Http2Choice::Offer,
+        2 => Http2Choice::Only,
+        _ => return Err(Malformed),
     })
 }
 
@@ -278,9 +296,13 @@ fn read_answers(
     Ok(map)
 }
 
-fn header(name: &str, value: &[u8]) -> Result<Field, RequestError> {
-    Field::new(name.as_bytes(), value)
-        .map_err(|error| failed(Code::PolicyInvalidOption, format!("headers: {error}")))
+fn headers(record: &mut Reader<'_>) -> Result<Vec<Field>, RequestError> {
+    let given = record.list(|record| Ok((record.str()?, record.bytes()?)))?;
+    let read = given.into_iter().map(|(name, value)| {
+        Field::new(name.as_bytes(), value)
+            .map_err(|error| failed(Code::PolicyInvalidOption, format!("headers: {error}")))
+    });
+    read.collect()
 }
 
 /// What a client's requests through each proxy have come to.

@@ -35,7 +35,7 @@ use crate::connect::socket::{Socket, Tcp};
 use crate::connect::tls::OriginTls;
 use crate::deadline::{Phase, Progress, micros};
 use crate::error::RequestError;
-use crate::gate::ProxyRecord;
+use crate::gate::{ProxyRecord, Slot};
 
 /// What is known of a connection from its handshake on.
 #[derive(Debug)]
@@ -101,6 +101,10 @@ pub(crate) struct Live {
     pub(crate) facts: ConnectionFacts,
     /// None once the connection has ended.
     transport: Mutex<Option<Transport>>,
+    /// Given back when the connection ends.
+    slot: Mutex<Slot>,
+    /// Requests that it has served while other hosts waited for a slot.
+    turns: AtomicU32,
     is_revoked: AtomicBool,
     refusal: Mutex<Option<RequestError>>,
     has_ended: AtomicBool,
@@ -141,11 +145,14 @@ impl Live {
     pub(crate) fn new(
         facts: ConnectionFacts,
         transport: Transport,
+        slot: Slot,
         on_gone: Arc<dyn Fn(u32) + Send + Sync>,
     ) -> Arc<Self> {
         Arc::new(Self {
             facts,
             transport: Mutex::new(Some(transport)),
+            slot: Mutex::new(slot),
+            turns: AtomicU32::new(0),
             is_revoked: AtomicBool::new(false),
             refusal: Mutex::new(None),
             has_ended: AtomicBool::new(false),
@@ -177,6 +184,11 @@ impl Live {
     /// Whether it had served another before; from now on it has.
     pub(crate) fn serve(&self) -> bool {
         self.has_served.swap(true, Ordering::Relaxed)
+    }
+
+    /// Counts a request that it serves while other hosts wait for a slot; gives how many there were.
+    pub(crate) fn take_turn(&self) -> u32 {
+        self.turns.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// A response has begun.
@@ -233,6 +245,12 @@ impl Live {
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
         drop(self.transport().take());
+        drop(
+            self.slot
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         self.waiting.wake();
     }
 
@@ -314,6 +332,14 @@ pub(crate) async fn connect(
         }
     }
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    if !http2 && tls.is_http2_only() {
+        // a server that knows nothing of ALPN ignores the offer (RFC 7301 §3.2) and expects HTTP/1.1
+        return Err(RequestError::Tls {
+            source: Arc::new(rustls::Error::NoApplicationProtocol),
+            host: key.proven_name().clone(),
+            remote: way.remote,
+        });
+    }
     Ok(Connected {
         transport: Transport::Tls(Box::new(stream)),
         remote: way.remote,

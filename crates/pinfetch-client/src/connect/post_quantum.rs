@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
     use crate::Config;
-    use crate::config::{ConnectionKey, MinVersion, Scheme};
+    use crate::config::{ConnectionKey, Http2Choice, MinVersion, Scheme};
     use crate::connect::tls::{OriginTls, TlsSettings};
 
     /// A server's side, for what the client's is measured by.
@@ -194,7 +194,7 @@ mod tests {
         let tls = OriginTls::unverified(
             &key,
             &TlsSettings {
-                http2: false,
+                http2: Http2Choice::Never,
                 min_version: MinVersion::Tls12,
                 identity: None,
                 key_log: None,

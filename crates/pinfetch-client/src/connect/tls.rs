@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::certificate_compression::DECOMPRESSORS;
 use super::identity::Identity;
 use super::post_quantum::X25519MLKEM768;
-use crate::config::{ConnectionKey, MinVersion};
+use crate::config::{ConnectionKey, Http2Choice, MinVersion};
 
 /// ring's algorithms, for all clients. AES-128 with SHA-256 comes first, as in browsers and Go: processors have
 /// instructions for both, for SHA-384 seldom, and a handshake is full of hashes (30 µs of 500 in all).
@@ -58,7 +58,7 @@ pub(crate) enum Verification {
 /// What all TLS of a client has in common.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsSettings {
-    pub(crate) http2: bool,
+    pub(crate) http2: Http2Choice,
     pub(crate) min_version: MinVersion,
     /// Shown to servers that ask, and to no proxy.
     pub(crate) identity: Option<Identity>,
@@ -173,7 +173,7 @@ impl OriginTls {
         settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
         let settings = TlsSettings {
-            http2: false,
+            http2: Http2Choice::Never,
             identity: None, // who the client is, is not a proxy's to know
             ..settings.clone()
         };
@@ -190,6 +190,11 @@ impl OriginTls {
         self.verifier.as_ref()?.path_of(end_entity)
     }
 
+    /// Whether a connection without HTTP/2 is of no use.
+    pub(crate) fn is_http2_only(&self) -> bool {
+        self.config.alpn_protocols == Http2Choice::Only.protocols()
+    }
+
     /// The same without any session: a full handshake, verified anew.
     pub(crate) fn without_sessions(&self) -> Arc<ClientConfig> {
         let mut config = ClientConfig::clone(&self.config);
@@ -203,7 +208,7 @@ impl OriginTls {
         settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
         let settings = TlsSettings {
-            http2: true,
+            http2: Http2Choice::Offer,
             ..settings.clone()
         };
         Self::new(
@@ -239,11 +244,7 @@ fn client_config(
     if let Some(key_log) = &settings.key_log {
         config.key_log = key_log.clone();
     }
-    config.alpn_protocols = if settings.http2 {
-        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-    } else {
-        vec![b"http/1.1".to_vec()]
-    };
+    config.alpn_protocols = settings.http2.protocols();
     config.cert_decompressors = DECOMPRESSORS.to_vec();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.enable_early_data = false; // RFC 8446 §2.3: early data may be replayed, and leaves before any verdict

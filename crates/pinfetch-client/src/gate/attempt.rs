@@ -12,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::lease::Http2;
-use super::{Gate, Protocol, ProxyRecord, Waiter};
+use super::{Gate, Protocol, ProxyRecord, Slot, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
 use crate::connect::tls::{OriginTls, Verdict};
@@ -42,6 +42,8 @@ pub(super) struct Attempt {
     pub(super) proxy_tls: Option<Arc<OriginTls>>,
     pub(super) proxy_record: Option<Arc<ProxyRecord>>,
     pub(super) restarts: u32,
+    /// The connection's, once there is one.
+    pub(super) slot: Slot,
     /// Nothing is owed before it runs: a runtime that is shutting down drops it at once, under the lock of its maker.
     pub(super) settled: bool,
 }
@@ -129,7 +131,7 @@ impl Attempt {
                     // The pins changed during the handshake. Another path might hold the new ones: shake hands again.
                     self.settle(origin);
                     self.gate
-                        .begin_attempt(&self.key, origin, self.restarts + 1);
+                        .begin_attempt(&self.key, origin, self.restarts + 1, self.slot.take());
                     return;
                 }
                 Verdict::Refuse(_) => {
@@ -140,7 +142,12 @@ impl Attempt {
                     return;
                 }
             };
-            let live = Live::new(facts, transport, self.gate.on_gone.clone());
+            let live = Live::new(
+                facts,
+                transport,
+                self.slot.take(),
+                self.gate.on_gone.clone(),
+            );
             live.accept(matched);
             origin.live.push(live.clone());
             live
@@ -279,7 +286,7 @@ impl Attempt {
             if is_outdated && error.is_verdict() && self.restarts < RESTARTS && !closed {
                 // the verdict is that of pins no longer in force
                 self.gate
-                    .begin_attempt(&self.key, origin, self.restarts + 1);
+                    .begin_attempt(&self.key, origin, self.restarts + 1, self.slot.take());
                 return;
             }
             if let (true, RequestError::BadPin { .. }, Some(proxy)) =

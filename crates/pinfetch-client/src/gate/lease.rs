@@ -162,6 +162,9 @@ impl Drop for Http2Lease {
         }
         live.idle_since.store(now, Ordering::Relaxed);
         let is_last = live.active.fetch_sub(1, Ordering::Relaxed) == 1;
+        if is_last && self.gate.is_short_of_slots() {
+            live.retire();
+        }
         if self.connection.is_lone || (is_last && live.is_retired()) {
             live.end();
         }

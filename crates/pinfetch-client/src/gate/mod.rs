@@ -9,6 +9,7 @@
 mod attempt;
 mod lease;
 mod proxies;
+mod slots;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -24,10 +25,12 @@ use tokio::sync::{Notify, oneshot};
 pub(crate) use self::lease::{Http1Lease, Http2Lease, Lease};
 pub use self::proxies::ProxyStats;
 pub(crate) use self::proxies::{Proxies, Record as ProxyRecord};
+pub(crate) use self::slots::Slot;
 
 use self::attempt::Attempt;
 use self::lease::Http2;
-use crate::config::{Config, ConnectionKey, Scheme, Unpinned};
+use self::slots::{NoneFree, Slots};
+use crate::config::{Config, ConnectionKey, Http2Choice, Scheme, Unpinned};
 use crate::connect::dial::Dialing;
 use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verdict, Verification};
 use crate::connect::{ConnectionFacts, Live};
@@ -54,6 +57,7 @@ pub(crate) struct Gate {
     pub(crate) dialing: Dialing,
     verification: Verification,
     pub(crate) tls: TlsSettings,
+    slots: Slots,
     state: Mutex<State>,
     born: Instant,
     in_flight: AtomicUsize,
@@ -85,6 +89,8 @@ pub(crate) struct Origin {
     pub(crate) waiters: VecDeque<Waiter>,
     protocol: Option<Protocol>,
     attempts: usize,
+    /// Whether it queues for a slot.
+    starves: bool,
     progress: Arc<Progress>,
     last_match: Option<(Arc<VerifiedPath>, Pin)>,
 }
@@ -139,6 +145,7 @@ impl Gate {
             destinations: Destinations::default(),
             proxies: Proxies::default(),
             dialing: Dialing::new(&config),
+            slots: Slots::new(config.total_connections),
             config,
             verification,
             tls,
@@ -232,9 +239,9 @@ impl Gate {
                 idle: Vec::new(),
                 http2: None,
                 waiters: VecDeque::new(),
-                protocol: (key.scheme == Scheme::Http || !self.config.http2)
-                    .then_some(Protocol::Http1),
+                protocol: self.protocol_of(key),
                 attempts: 0,
+                starves: false,
                 progress: Arc::new(Progress::new(Phase::Queue)),
                 last_match: None,
             };
@@ -261,7 +268,21 @@ impl Gate {
         if !requirement.is_pinned() && self.config.unpinned == Unpinned::Refuse {
             return Err(RequestError::Unpinned { host, port });
         }
+        if key.scheme == Scheme::Http && self.config.http2 == Http2Choice::Only {
+            return Err(RequestError::Argument(
+                "http2 is 'only', and http: URLs have HTTP/1.1 alone: without TLS nobody agrees on HTTP/2".into(),
+            ));
+        }
         Ok(())
+    }
+
+    /// Which protocol the origin's connections speak, where nobody has to be asked.
+    fn protocol_of(&self, key: &ConnectionKey) -> Option<Protocol> {
+        match (key.scheme, self.config.http2) {
+            (Scheme::Http, _) | (_, Http2Choice::Never) => Some(Protocol::Http1),
+            (Scheme::Https, Http2Choice::Only) => Some(Protocol::Http2),
+            (Scheme::Https, Http2Choice::Offer) => None,
+        }
     }
 
     pub(crate) fn tls_for(
@@ -317,7 +338,10 @@ impl Gate {
         if let Some(connection) = &origin.http2 {
             let live = &connection.live;
             if !live.has_ended() && !live.is_retired() && connection.sender.is_ready() {
-                return Some(self.http2_lease(connection.clone()));
+                if !self.has_had_its_turn(live, origin.starves) {
+                    return Some(self.http2_lease(connection.clone()));
+                }
+                live.retire(); // its slot goes to another host when the requests under way are over
             }
             origin.http2 = None;
         }
@@ -342,9 +366,7 @@ impl Gate {
 
     /// Begins as many handshakes as those who wait deserve.
     pub(crate) fn open_more(self: &Arc<Self>, key: &Arc<ConnectionKey>, origin: &mut Origin) {
-        while origin.waiters.front().is_some_and(Waiter::is_closed) {
-            origin.waiters.pop_front(); // gave up: its time ran out, or nobody wants the answer
-        }
+        origin.forget_abandoned();
         let waiting = origin.waiters.len();
         let wanted = match origin.protocol {
             // one tells which protocol it is, and one is all that HTTP/2 needs
@@ -358,7 +380,10 @@ impl Gate {
             }
         };
         for _ in 0..wanted {
-            self.begin_attempt(key, origin, 0);
+            match self.slots.take() {
+                Ok(slot) => self.begin_attempt(key, origin, 0, slot),
+                Err(NoneFree) => return self.starve(key, origin),
+            }
         }
     }
 
@@ -367,6 +392,7 @@ impl Gate {
         key: &Arc<ConnectionKey>,
         origin: &mut Origin,
         restarts: u32,
+        slot: Slot,
     ) {
         let Ok(runtime) = Handle::try_current() else {
             return; // a response dropped outside of the runtime: the next request opens what is wanted
@@ -380,6 +406,7 @@ impl Gate {
             proxy_tls: origin.proxy.as_ref().and_then(|proxy| proxy.tls.clone()),
             proxy_record: origin.proxy.as_ref().map(|proxy| proxy.record.clone()),
             restarts,
+            slot,
             settled: true,
         };
         runtime.spawn(attempt.run(progress));
@@ -416,6 +443,15 @@ impl Gate {
         origin: &mut Origin,
         mut connection: Http1,
     ) {
+        origin.forget_abandoned();
+        let is_idle = origin.waiters.is_empty();
+        if is_idle && self.is_short_of_slots()
+            || !is_idle && self.has_had_its_turn(&connection.live, origin.starves)
+        {
+            drop(connection);
+            origin.forget_closed();
+            return self.open_more(key, origin);
+        }
         while let Some(waiter) = origin.waiters.pop_front() {
             match waiter.send(Ok(self.http1_lease(key, connection))) {
                 // that one gave up meanwhile; taking the connection out keeps the lease's drop from freeing it again
@@ -556,6 +592,23 @@ impl Origin {
     /// Takes connections that have closed out of the books.
     pub(crate) fn forget_closed(&mut self) {
         self.live.retain(|live| !live.has_ended());
+    }
+
+    /// Takes requests out of the queue that gave up: their time ran out, or nobody wants the answer.
+    fn forget_abandoned(&mut self) {
+        while self.waiters.front().is_some_and(Waiter::is_closed) {
+            self.waiters.pop_front();
+        }
+    }
+
+    /// Since when it has had an idle connection, in milliseconds of the client's clock.
+    fn idle_since(&self) -> Option<u64> {
+        let http1 = self.idle.first().map(|connection| &connection.live);
+        let http2 = self.http2.as_ref().map(|connection| &connection.live);
+        let is_idle = |live: &&Arc<Live>| live.active.load(Ordering::Relaxed) == 0;
+        let idle = http2.filter(is_idle).filter(|live| !live.has_ended());
+        let since = |live: &Arc<Live>| live.idle_since.load(Ordering::Relaxed);
+        http1.or(idle).map(since)
     }
 
     fn is_in_use(&self) -> bool {
