@@ -10,6 +10,7 @@ import {
   type ServerPins,
 } from '../index.js'
 import { prove, readNamed, readSeconds, trusting } from './arguments.js'
+import { type Authority, bare, format, readAuthority, readConnect } from './authority.js'
 import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
 import { columns, complain, print, printable, remark } from './output.js'
 
@@ -40,12 +41,6 @@ interface Settings {
   readonly isJson: boolean
   readonly client: ClientOptions
   readonly connect: Authority | undefined
-}
-
-/** A host as URLs have it (IPv6 in brackets), and a port. */
-interface Authority {
-  readonly host: string
-  readonly port: number
 }
 
 /** What became of a server or a file, ready to be printed. */
@@ -237,30 +232,4 @@ function failed(settings: Settings, where: object, error: unknown): string {
 
 function line(value: object): string {
   return `${JSON.stringify(value)}\n`
-}
-
-/** Reads `host` or `host:port` as the client does, so that what is printed is what is asked for. */
-function readAuthority(text: string, example = 'host[:port]'): Authority {
-  const isMore = /[/\\?#@\s]/.test(text) // a URL, credentials, two servers in one argument
-  const isReadable = !isMore && URL.canParse(`https://${text}/`)
-  const url = isReadable ? new URL(`https://${text}/`) : undefined
-  if (url === undefined || url.port === '0')
-    throw new UsageError(`${JSON.stringify(text)} is no server: give ${example}, IPv6 in brackets`)
-  return { host: url.hostname.replace(/\.$/, ''), port: url.port === '' ? 443 : Number(url.port) }
-}
-
-function readConnect(text: string): Authority {
-  const example = '--connect host:port'
-  if (!/:\d+$/.test(text) || text.endsWith(']'))
-    throw new UsageError(`${JSON.stringify(text)} has no port: give ${example}`)
-  return readAuthority(text, example)
-}
-
-function format({ host, port }: Authority): string {
-  return `${host}:${port}`
-}
-
-/** Without the brackets of an IPv6 address. */
-function bare(host: string): string {
-  return host.startsWith('[') ? host.slice(1, -1) : host
 }

@@ -1,0 +1,72 @@
+// What the next change of a server's certificates would do. A forecast for people: the engine decides when it comes.
+
+import type { PinPosition, PolicyRequirement, Role } from '../../index.js'
+import type { PatternSet } from '../patterns.js'
+import type { Forecast, SeenCertificate, Survival } from './record.js'
+
+const POSITIONS: Readonly<Record<Role, PinPosition>> = {
+  'end entity': 'leaf',
+  intermediate: 'intermediate',
+  'trust anchor': 'root',
+}
+
+/** A key of a path: a pin, or null for one that nobody has pinned. */
+interface Key {
+  readonly pin: string | null
+  readonly role: Role
+}
+
+/** Whether `pin` counts on a key of this role. */
+export function countsAt(at: PinPosition | null, role: Role): boolean {
+  return at === null || at === POSITIONS[role]
+}
+
+/** What would become of a host whose `path` is accepted now. */
+export function forecastOf(
+  sets: readonly PatternSet[],
+  path: readonly SeenCertificate[],
+): Forecast {
+  const enforced = sets.filter(({ set }) => set.mode === 'enforce')
+  const served = new Set(path.map(({ pin }) => pin))
+  const spare = enforced.flatMap(({ set }) =>
+    set.pins.filter(({ pin, role }) => !served.has(pin) && role !== 'retired'),
+  )
+  const keys: readonly Key[] = path
+  const survive = (isReplaced: (role: Role) => boolean): Survival => {
+    const after = keys.map((key) => (isReplaced(key.role) ? { ...key, pin: null } : key))
+    if (holds(enforced, after)) return 'yes'
+    const places = after.flatMap(({ pin }, index) => (pin === null ? [index] : []))
+    const isSaved = spare.some(({ pin }) =>
+      places.some((place) =>
+        holds(
+          enforced,
+          after.map((key, index) => (index === place ? { ...key, pin } : key)),
+        ),
+      ),
+    )
+    return isSaved ? 'with-backup' : 'no'
+  }
+  return {
+    by: path[0]?.notAfter ?? null,
+    newKey: survive((role) => role === 'end entity'),
+    newIntermediate: survive((role) => role === 'intermediate'),
+    newAuthority: survive(() => true),
+  }
+}
+
+/** Whether a path of `keys` has what every set requires of all that are in force. */
+function holds(sets: readonly PatternSet[], keys: readonly Key[]): boolean {
+  const pins = sets.flatMap(({ set }) => set.pins)
+  const pinned = keys.filter(({ pin, role }) =>
+    pins.some((of) => of.pin === pin && countsAt(of.at, role)),
+  )
+  return sets.every(({ set }) => isMet(set.require, pinned))
+}
+
+function isMet(requirement: PolicyRequirement, pinned: readonly Key[]): boolean {
+  if (typeof requirement === 'number')
+    return new Set(pinned.map(({ pin }) => pin)).size >= requirement
+  return requirement.every((place) =>
+    pinned.some(({ role }) => (place === 'ca' ? role !== 'end entity' : POSITIONS[role] === place)),
+  )
+}

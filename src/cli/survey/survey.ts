@@ -1,0 +1,220 @@
+// A survey: every host of a policy is asked for its certificates, by a client that has the policy, so that the verdict is
+// the one that requests would get.
+
+import { Client, type ClientOptions, type FilePolicy, type PathCertificate } from '../../index.js'
+import { type Authority, bare, format } from '../authority.js'
+import { codeOf, messageOf } from '../exit.js'
+import { PatternIndex, type PatternSet } from '../patterns.js'
+import { countsAt, forecastOf } from './forecast.js'
+import { Forwarder, type Targets } from './forward.js'
+import { type Hosts, hostsOf } from './hosts.js'
+import type { SeenCertificate, Sight, SurveyedHost, Verdict } from './record.js'
+
+/** What a survey looks at, and from where. */
+export interface SurveyPlan {
+  readonly policy: FilePolicy
+  /** Hosts besides those that the policy names, such as those that wildcards stand for. */
+  readonly names?: readonly Authority[]
+  /** Vantage points: `direct`, the URLs of proxies, or `environment`. @default ['direct'] */
+  readonly vias?: readonly string[]
+  /** Where hosts are, for `direct`. @default where their names lead */
+  readonly targets?: Targets
+  /** What the client is told besides the pins, such as `ca` and `timeout`. */
+  readonly options?: ClientOptions
+  /** How many are asked at a time. @default 256 */
+  readonly concurrency?: number
+  /** As of when days are counted. @default now */
+  readonly now?: Date
+}
+
+const CONCURRENCY = 256
+const DAY = 24 * 60 * 60 * 1000
+
+/** One look at all hosts of a policy. */
+export class Survey {
+  readonly #plan: SurveyPlan
+  readonly #index: PatternIndex
+  readonly #hosts: Hosts
+  readonly #forwarder: Forwarder | null
+  #done = 0
+  #troubled = 0
+  #isStopped = false
+
+  constructor(plan: SurveyPlan) {
+    this.#plan = plan
+    this.#index = new PatternIndex(plan.policy.sets.values())
+    this.#hosts = hostsOf(this.#index, plan.names ?? [])
+    const { targets } = plan
+    this.#forwarder = targets === undefined || targets.size === 0 ? null : new Forwarder(targets)
+  }
+
+  /** How many hosts are asked. */
+  get size(): number {
+    return this.#hosts.asked.length
+  }
+
+  /** Wildcards with pins that none of the hosts comes under. */
+  get unnamed(): readonly PatternSet[] {
+    return this.#hosts.unnamed
+  }
+
+  /** How much is done, from 0 to 1. */
+  get share(): number {
+    return this.size === 0 ? 1 : this.#done / this.size
+  }
+
+  /** One line: where it stands. */
+  get standing(): string {
+    return `${this.#done} of ${this.size} hosts, ${this.#troubled} refused`
+  }
+
+  /** Asks no more: {@link run} then resolves with what it has. */
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /**
+   * Asks all hosts; resolves to what was found, in the order of the policy.
+   *
+   * Rejects only for what concerns all of them, such as a policy that the client refuses.
+   */
+  async run(): Promise<SurveyedHost[]> {
+    const { policy, options, concurrency = CONCURRENCY } = this.#plan
+    const client = new Client({ ...options, ...pinsOf(policy) })
+    const found: (SurveyedHost | undefined)[] = []
+    try {
+      const direct = (await this.#forwarder?.start()) ?? null
+      const left = this.#hosts.asked.entries()
+      const work = async (): Promise<void> => {
+        for (const [index, host] of left) {
+          if (this.#isStopped) return
+          found[index] = await this.#survey(client, host, direct)
+        }
+      }
+      await Promise.all(Array.from({ length: Math.min(concurrency, this.size) }, work))
+    } finally {
+      await client.close({ force: true })
+      this.#forwarder?.close()
+    }
+    return found.filter((host) => host !== undefined)
+  }
+
+  async #survey(
+    client: Client,
+    { host, port }: Authority,
+    direct: string | null,
+  ): Promise<SurveyedHost> {
+    const { vias = ['direct'], policy } = this.#plan
+    const authority = format({ host, port })
+    const sets = this.#index.inForce(bare(host), port)
+    const checked = (this.#plan.now ?? new Date()).toISOString()
+    const sights: Sight[] = []
+    for (const via of vias) sights.push(await this.#look(client, authority, sets, via, direct))
+    this.#done += 1
+    if (sights.some(({ error }) => error !== undefined)) this.#troubled += 1
+    const accepted = sights.find(({ verdict }) => verdict === 'pinned')
+    return {
+      authority,
+      host: bare(host),
+      port,
+      checked,
+      environment: policy.environment,
+      patterns: sets.map(({ pattern, set: { mode, require, expires, pointer } }) => ({
+        pattern: pattern.text,
+        mode,
+        require,
+        expires:
+          expires === null ? null : { at: expires.at.toISOString(), then: expires.afterwards },
+        pointer,
+      })),
+      pins: sets.flatMap(({ pattern, set }) =>
+        set.pins.map(({ pin, role, label, at, added, expires, pointer }) => ({
+          pin,
+          pattern: pattern.text,
+          role,
+          label,
+          at,
+          added: added?.toISOString() ?? null,
+          expires: expires?.toISOString() ?? null,
+          pointer,
+          seen: sights.flatMap(({ via, path }) =>
+            path
+              .filter((of) => of.pin === pin && countsAt(at, of.role))
+              .map((of) => ({ via, role: of.role })),
+          ),
+        })),
+      ),
+      sights,
+      forecast: accepted === undefined ? null : forecastOf(sets, accepted.path),
+    }
+  }
+
+  async #look(
+    client: Client,
+    authority: string,
+    sets: readonly PatternSet[],
+    via: string,
+    direct: string | null,
+  ): Promise<Sight> {
+    const isDirect = via === 'direct'
+    const name = isDirect ? via : withoutCredentials(via)
+    try {
+      const seen = await client.serverPins(authority, { proxy: isDirect ? direct : via })
+      const path = this.#described(seen.path, sets)
+      const verdict: Verdict =
+        sets.length === 0 ? 'unpinned' : path.some(({ pinned }) => pinned) ? 'pinned' : 'reported'
+      const reached = isDirect ? this.#forwarder?.addressOf(authority) : undefined
+      return { via: name, verdict, remoteAddress: reached ?? seen.remoteAddress, path }
+    } catch (thrown) {
+      const isOurs = isDirect && codeOf(thrown) === 'ERR_PROXY'
+      const error = (isOurs ? this.#forwarder?.failureOf(authority) : undefined) ?? thrown
+      const code = codeOf(error) ?? 'ERR_INTERNAL'
+      const hint = factOf(error, 'hint')
+      const verifiedPath = factOf(error, 'verifiedPath')
+      const reached = isDirect ? this.#forwarder?.addressOf(authority) : undefined
+      const remoteAddress = reached ?? factOf(error, 'remoteAddress')
+      return {
+        via: name,
+        verdict: code === 'ERR_BAD_PIN' ? 'bad-pin' : 'failed',
+        remoteAddress: typeof remoteAddress === 'string' ? remoteAddress : null,
+        // a BadPinError's
+        path: Array.isArray(verifiedPath) ? this.#described(verifiedPath, sets) : [],
+        error: {
+          code,
+          message: messageOf(error),
+          ...(typeof hint === 'string' && hint !== '' ? { hint } : {}),
+        },
+      }
+    }
+  }
+
+  #described(path: readonly PathCertificate[], sets: readonly PatternSet[]): SeenCertificate[] {
+    const pins = sets.flatMap(({ set }) => set.pins)
+    const now = (this.#plan.now ?? new Date()).getTime()
+    return path.map(({ pin, role, subject, notAfter }) => ({
+      pin,
+      role,
+      subject,
+      notAfter: notAfter?.toISOString() ?? null,
+      daysLeft: notAfter === null ? null : Math.floor((notAfter.getTime() - now) / DAY),
+      pinned: pins.some((of) => of.pin === pin && countsAt(of.at, role)),
+    }))
+  }
+}
+
+/** The options of a client that has `policy`. */
+function pinsOf(policy: FilePolicy): ClientOptions {
+  const pins = policy.toPins()
+  return policy.unpinned === 'refuse' ? { pins, unpinned: 'refuse' } : { pins }
+}
+
+function factOf(error: unknown, name: string): unknown {
+  return typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined
+}
+
+/** A proxy as it may be shown. */
+export function withoutCredentials(proxy: string): string {
+  if (!URL.canParse(proxy)) return proxy
+  const url = new URL(proxy)
+  return `${url.protocol}//${url.host}`
+}
