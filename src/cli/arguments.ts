@@ -52,6 +52,22 @@ export function readSeconds(text: string): number {
   return Math.ceil(Number(text) * 1000)
 }
 
+/** The number of `option`: from 1 to 999999. */
+export function readCount(option: string, text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw new UsageError(
+      `${option} is ${JSON.stringify(text)}: give a whole number from 1 to 999999`,
+    )
+  return Number(text)
+}
+
+/** The number of `--days`. */
+export function readDays(text: string): number {
+  if (!/^\d{1,5}$/.test(text))
+    throw new UsageError(`--days is ${JSON.stringify(text)}: give a whole number of days`)
+  return Number(text)
+}
+
 /** Throws what a client with `options` would throw. */
 export async function prove(options: ClientOptions): Promise<void> {
   await new Client(options).close()

@@ -8,7 +8,7 @@ import {
   type RequestInit,
   type Unpinned,
 } from '../index.js'
-import { prove, readNamed, readNamedPolicy, readSeconds, trusting } from './arguments.js'
+import { prove, readCount, readNamed, readNamedPolicy, readSeconds, trusting } from './arguments.js'
 import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
 import { type Input, Inputs } from './inputs.js'
 import { onFirstInterrupt } from './interrupt.js'
@@ -125,7 +125,8 @@ export async function fetch(args: string[]): Promise<number> {
     throw new UsageError('--resume goes on with what --output has: give --output')
   if (values.environment !== undefined && values.policy === undefined)
     throw new UsageError('--environment is one of a policy file: give --policy')
-  const concurrency = readConcurrency(values.concurrency)
+  const concurrency =
+    values.concurrency === undefined ? CONCURRENCY : readCount('--concurrency', values.concurrency)
   const init = await readInit(values.method, values.data)
   const options: ClientOptions = {
     ...(await readClientOptions(values)),
@@ -355,13 +356,4 @@ async function readInit(
     await client.close()
   }
   return init
-}
-
-function readConcurrency(text: string | undefined): number {
-  if (text === undefined) return CONCURRENCY
-  if (!/^[1-9]\d{0,5}$/.test(text))
-    throw new UsageError(
-      `--concurrency is ${JSON.stringify(text)}: give a whole number from 1 to 999999`,
-    )
-  return Number(text)
 }

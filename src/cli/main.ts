@@ -3,6 +3,7 @@
 
 import { parseArgs } from 'node:util'
 import { versions } from '../index.js'
+import { check } from './check/check.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
 import { explain } from './explain/explain.js'
 import { fetch } from './fetch.js'
@@ -18,6 +19,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   fetch    request URLs, one or millions, and keep what comes
   verify   judge certificate chains
   lint     say what is wrong in policy files, and what will be
+  check    ask every host of a policy file, and say what its pins make of it
   explain  say which pins apply to a URL and why, and what a change changes
 
   --help, --version
@@ -30,6 +32,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['fetch', fetch],
   ['verify', verify],
   ['lint', lint],
+  ['check', check],
   ['explain', explain],
 ])
 

@@ -4,9 +4,9 @@ import { parseArgs } from 'node:util'
 import type { FilePolicy, PolicyFile, PolicyPin } from '../../index.js'
 import { readNamedPolicy, readPolicyFile } from '../arguments.js'
 import { EXIT, FileError, gravest, UsageError } from '../exit.js'
-import { dayOf } from '../lint/rules.js'
 import { columns, print, printable } from '../output.js'
 import { type Match, PatternIndex, readPattern } from '../patterns.js'
+import { dayOf, plural } from '../wording.js'
 import { diffPolicies, isSame, textOfDiff } from './diff.js'
 
 export const EXPLAIN_HELP = `Usage: pinfetch explain [options] --policy FILE URL...
@@ -258,8 +258,4 @@ function settingsOf({ pins, mode, expires, require, trust }: ExplainedPattern): 
 /** A URL without what may be secret in it. */
 function shown(url: URL): string {
   return `${url.origin}${url.pathname}`
-}
-
-function plural(count: number, what: string): string {
-  return count === 1 ? `1 ${what}` : `${count} ${what}s`
 }

@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util'
 import { PolicyFile, type PolicyProblem } from '../../index.js'
-import { readNamedText } from '../arguments.js'
+import { readDays, readNamedText } from '../arguments.js'
 import { EXIT, exitCodeOf, gravest, UsageError } from '../exit.js'
 import { complain, print, printable } from '../output.js'
 import { type Finding, type Horizon, lintPolicy, RULES, type Rule } from './rules.js'
@@ -39,7 +39,10 @@ export async function lint(args: string[]): Promise<number> {
     return EXIT.ok
   }
   if (positionals.length === 0) throw new UsageError('give a policy file')
-  const horizon = { now: readNow(values.at), days: readDays(values.days) }
+  const horizon = {
+    now: readNow(values.at),
+    days: values.days === undefined ? DAYS : readDays(values.days),
+  }
   const ignored = new Set(values.ignore.map(readRule))
   const codes: number[] = []
   for (const name of positionals) {
@@ -107,13 +110,6 @@ function readNow(text: string | undefined): Date {
   if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(date.getTime()))
     throw new UsageError(`--at is ${JSON.stringify(text)}: give a date such as 2027-03-01`)
   return date
-}
-
-function readDays(text: string | undefined): number {
-  if (text === undefined) return DAYS
-  if (!/^\d{1,5}$/.test(text))
-    throw new UsageError(`--days is ${JSON.stringify(text)}: give a whole number of days`)
-  return Number(text)
 }
 
 function readRule(text: string): Rule {

@@ -3,6 +3,7 @@
 
 import type { FilePolicy, PolicySet } from '../../index.js'
 import { type Pattern, PatternIndex, type PatternSet } from '../patterns.js'
+import { dayOf, inDays, isWithin, plural } from '../wording.js'
 
 /** How bad a finding is: an error makes the file unusable or a pin useless, a warning will be trouble one day. */
 export type Severity = 'error' | 'warning'
@@ -42,7 +43,13 @@ export interface Horizon {
 
 /** RFC 7469 §4.3 asks for a backup; a root besides keeps a host reachable when both keys of its own are lost. */
 const ENOUGH_PINS = 3
-const DAY = 24 * 60 * 60 * 1000
+
+/** What becomes of the hosts of a set that has ended. */
+export const AFTER_EXPIRY = {
+  enforce: 'its pins still hold',
+  report: 'bad pins are reported only',
+  refuse: 'its hosts are refused',
+} as const
 
 /** What the rules find in a file's policy for one environment. */
 export function lintPolicy(policy: FilePolicy, horizon: Horizon): Finding[] {
@@ -81,13 +88,12 @@ function strength({ pattern, set }: PatternSet, index: PatternIndex): Finding[] 
   const { pointer } = set
   const findings: Finding[] = []
   if (pins.length < ENOUGH_PINS) {
-    const count = pins.length === 1 ? '1 pin' : `${pins.length} pins`
     const retired = inForce.some(({ role }) => role === 'retired') ? ' that is not retired' : ''
     findings.push(
       found(
         'few-pins',
         pointer,
-        `${set.pattern} has ${count}${retired}: pin the key in use, a backup that is not in use, and a root`,
+        `${set.pattern} has ${plural(pins.length, 'pin')}${retired}: pin the key in use, a backup that is not in use, and a root`,
       ),
     )
   }
@@ -139,17 +145,13 @@ function dates(set: PolicySet, { now, days }: Horizon): Finding[] {
   const findings: Finding[] = []
   if (set.expires !== null) {
     const { at, afterwards } = set.expires
-    const after = {
-      enforce: 'its pins still hold',
-      report: 'bad pins are reported only',
-      refuse: 'its hosts are refused',
-    }[afterwards]
+    const after = AFTER_EXPIRY[afterwards]
     const pointer = `${set.pointer}/expires`
     if (at <= now)
       findings.push(
         found('expired-set', pointer, `${set.pattern} has ended on ${dayOf(at)}: ${after}`),
       )
-    else if (at.getTime() - now.getTime() <= days * DAY)
+    else if (isWithin(at, now, days))
       findings.push(
         found(
           'expiring-set',
@@ -209,14 +211,4 @@ function hostOf({ scope, base }: Pattern): string {
 
 function found(rule: Rule, pointer: string, message: string): Finding {
   return { rule, message, pointer }
-}
-
-/** The day of a date, in UTC. */
-export function dayOf(date: Date): string {
-  return date.toISOString().slice(0, 10)
-}
-
-function inDays(at: Date, now: Date): string {
-  const days = Math.ceil((at.getTime() - now.getTime()) / DAY)
-  return days === 1 ? 'in a day' : `in ${days} days`
 }

@@ -39,6 +39,7 @@ export class Survey {
   #done = 0
   #troubled = 0
   #isStopped = false
+  #client: Client | null = null
 
   constructor(plan: SurveyPlan) {
     this.#plan = plan
@@ -68,9 +69,10 @@ export class Survey {
     return `${this.#done} of ${this.size} hosts, ${this.#troubled} refused`
   }
 
-  /** Asks no more: {@link run} then resolves with what it has. */
+  /** Asks no more, and gives up what is under way: {@link run} then resolves with what it has. */
   stop(): void {
     this.#isStopped = true
+    void this.#client?.close({ force: true })
   }
 
   /**
@@ -81,6 +83,7 @@ export class Survey {
   async run(): Promise<SurveyedHost[]> {
     const { policy, options, concurrency = CONCURRENCY } = this.#plan
     const client = new Client({ ...options, ...pinsOf(policy) })
+    this.#client = client
     const found: (SurveyedHost | undefined)[] = []
     try {
       const direct = (await this.#forwarder?.start()) ?? null
@@ -88,7 +91,11 @@ export class Survey {
       const work = async (): Promise<void> => {
         for (const [index, host] of left) {
           if (this.#isStopped) return
-          found[index] = await this.#survey(client, host, direct)
+          const told = await this.#survey(client, host, direct)
+          if (this.#isStopped) return // what it tells may be that it was stopped
+          found[index] = told
+          this.#done += 1
+          if (told.sights.some(({ error }) => error !== undefined)) this.#troubled += 1
         }
       }
       await Promise.all(Array.from({ length: Math.min(concurrency, this.size) }, work))
@@ -110,8 +117,6 @@ export class Survey {
     const checked = (this.#plan.now ?? new Date()).toISOString()
     const sights: Sight[] = []
     for (const via of vias) sights.push(await this.#look(client, authority, sets, via, direct))
-    this.#done += 1
-    if (sights.some(({ error }) => error !== undefined)) this.#troubled += 1
     const accepted = sights.find(({ verdict }) => verdict === 'pinned')
     return {
       authority,
