@@ -24,6 +24,7 @@ const CLI_BANNER =
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 const shared = {
   bundle: true,
   platform: 'node',
@@ -42,7 +43,10 @@ const library = await build({
   entryPoints: ['src/index.ts'],
   outfile: 'dist/cjs/index.js',
   format: 'cjs',
-  define: { 'import.meta.url': 'undefined' }, // read in ES modules only: see src/native.ts
+  define: {
+    'import.meta.url': 'undefined', // read in ES modules only: see src/addon.ts
+    PINFETCH_VERSION: JSON.stringify(version),
+  },
   metafile: true,
 })
 appendFileSync('dist/cjs/index.js', noticesOf(Object.keys(library.metafile.inputs)))

@@ -3,6 +3,7 @@ import type { Failure, PathCertificate, Phase } from './wire.js'
 /** Numbers of records (never reused) and the codes that users see. */
 const CODES = {
   1: 'ERR_INTERNAL',
+  2: 'ERR_ADDON',
   10: 'ERR_BAD_PIN',
   11: 'ERR_CERT_EXPIRED',
   12: 'ERR_CERT_NOT_YET_VALID',

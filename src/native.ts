@@ -1,8 +1,5 @@
-import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { errorOf, PinfetchError } from './errors.js'
+import { loadAddon } from './addon.js'
+import { errorOf } from './errors.js'
 import {
   type DescribedInput,
   type Failure,
@@ -49,49 +46,8 @@ interface Addon {
 let loaded: Addon | undefined
 
 function addon(): Addon {
-  loaded ??= load()
+  loaded ??= loadAddon()
   return loaded
-}
-
-function load(): Addon {
-  try {
-    return loader()
-  } catch (cause) {
-    const platform = platformName()
-    throw new PinfetchError(
-      'ERR_INTERNAL',
-      `pinfetch has no working binary for ${platform}: tried native.cjs and the package @pinfetch/native-${platform}. ` +
-        'Install again on the platform that runs it, without --omit=optional.',
-      { cause },
-    )
-  }
-}
-
-/** Runs the generated loader, which lies in the package's root: one folder above the source, or two above the bundle. */
-function loader(): Addon {
-  // the bundle is CommonJS and knows its file name; the source, run as a module by tests, has its URL instead
-  const file = typeof __filename === 'string' ? __filename : fileURLToPath(import.meta.url)
-  const above = join(dirname(file), '..')
-  const near = join(above, 'native.cjs')
-  return createRequire(file)(existsSync(near) ? near : join(above, '..', 'native.cjs'))
-}
-
-/** As platform packages are called: `linux-x64-gnu`. */
-function platformName(): string {
-  const { platform, arch } = process
-  if (platform === 'win32') return `win32-${arch}-msvc`
-  if (platform !== 'linux') return `${platform}-${arch}`
-  return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}`
-}
-
-function isMusl(): boolean {
-  // Node reports the C library's version where it is glibc
-  const report: unknown = process.report?.getReport()
-  const header: unknown =
-    typeof report === 'object' && report !== null ? Reflect.get(report, 'header') : undefined
-  return (
-    typeof header === 'object' && header !== null && !Reflect.get(header, 'glibcVersionRuntime')
-  )
 }
 
 /** Starts an engine; `wake` is called when completions are waiting, once a batch. */

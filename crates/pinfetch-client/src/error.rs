@@ -316,6 +316,8 @@ macro_rules! codes {
 codes! {
     /// Our own fault.
     Internal = 1, "ERR_INTERNAL";
+    /// The addon cannot be loaded: JavaScript's to tell, since there is no engine then.
+    Addon = 2, "ERR_ADDON";
     /// The verified path holds no pin in force.
     BadPin = 10, "ERR_BAD_PIN";
     /// A certificate of every path has expired.
