@@ -11,11 +11,14 @@ export type PinInput =
   | { readonly certificate: string | Uint8Array }
   | { readonly publicKey: string | Uint8Array }
 
-/** The pin set of one host pattern: pins, of which any one is enough, or an exclusion from wider patterns. */
+/**
+ * The pin set of one host pattern: pins, of which any one is enough. `exclude: true` takes its hosts out of less specific
+ * patterns: its own pins, if it has any, then stand in place of theirs.
+ */
 export type PinSetInput =
   | PinInput
   | readonly PinInput[]
-  | { readonly pins: PinInput | readonly PinInput[] }
+  | { readonly pins: PinInput | readonly PinInput[]; readonly exclude?: boolean }
   | { readonly exclude: true }
 
 /**

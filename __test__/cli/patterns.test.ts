@@ -25,18 +25,24 @@ const port = fc.constantFrom('', ':443', ':8443')
 const pattern = fc
   .tuple(fc.constantFrom('', '*.', '**.'), host, port)
   .map((parts) => parts.join(''))
-const policy = fc.uniqueArray(fc.tuple(pattern, fc.integer({ min: 0, max: 4 })), {
+const policy = fc.uniqueArray(fc.tuple(pattern, fc.integer({ min: 0, max: 4 }), fc.boolean()), {
   selector: ([text]) => text,
   minLength: 1,
   maxLength: 12,
 })
+
+/** A set with one pin, or an exclusion. */
+function setOf(byte: number, isAlone: boolean): object {
+  if (byte === 0) return { exclude: true }
+  return isAlone ? { pins: [pinOf(byte)], exclude: true } : [pinOf(byte)]
+}
 
 describe('what is told of a host', () => {
   test('is what the engine decides, whatever the patterns', () => {
     fc.assert(
       fc.property(policy, host, fc.constantFrom(443, 8443), (sets, name, at) => {
         const hosts = Object.fromEntries(
-          sets.map(([text, byte]) => [text, byte === 0 ? { exclude: true } : [pinOf(byte)]]),
+          sets.map(([text, byte, isAlone]) => [text, setOf(byte, isAlone)]),
         )
         const read = new PolicyFile(JSON.stringify({ version: 1, hosts })).in()
         const inForce = new PatternIndex(read.sets.values()).inForce(name, at)

@@ -140,16 +140,16 @@ const refused: [name: string, file: unknown, pointer: string, message: string][]
     'give true, or leave it out',
   ],
   [
-    'an exclusion with pins',
-    set({ exclude: true, pins: [A] }),
-    '/hosts/a.test',
-    'an exclusion has no pins',
+    'an exclusion of nothing, with pins',
+    set({ exclude: 'yes', pins: [A] }),
+    '/hosts/a.test/exclude',
+    'give true, or leave it out',
   ],
   [
     'an exclusion with a mode',
     set({ exclude: true, mode: 'report' }),
     '/hosts/a.test/mode',
-    'an exclusion has no member "mode"',
+    'an exclusion without "pins" has no member "mode"',
   ],
   [
     'another word for a mode',

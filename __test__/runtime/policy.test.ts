@@ -32,6 +32,7 @@ describe('policyLookup', () => {
     'api.example.test': [pinA],
     '**.example.test': { pins: [pinB] },
     'open.example.test': { exclude: true },
+    '**.own.example.test': { pins: [pinA], exclude: true },
   }
 
   test.each([
@@ -40,6 +41,8 @@ describe('policyLookup', () => {
     ['api.example.test:8443', ['**.example.test', 'api.example.test'], [pinA, pinB]],
     ['example.test', ['**.example.test'], [pinB]],
     ['open.example.test', [], []],
+    ['own.example.test', ['**.own.example.test'], [pinA]],
+    ['a.b.own.example.test', ['**.own.example.test'], [pinA]],
     ['elsewhere.test', [], []],
   ])('%s', (authority, patterns, inForce) => {
     for (const policy of [pins, new Policy(pins), new Map(Object.entries(pins))]) {

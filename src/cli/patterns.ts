@@ -24,7 +24,7 @@ export interface PatternSet {
 
 /** A pattern that speaks of a host, and whether it contributes. */
 export interface Match extends PatternSet {
-  /** The exclusion that takes the host out of this pattern; null where it contributes, or is an exclusion itself. */
+  /** The exclusion that takes the host out of this pattern; null where it contributes, or has no pins. */
   readonly excludedBy: Pattern | null
 }
 
@@ -80,7 +80,7 @@ export class PatternIndex {
     found.sort((a, b) => compare(b.pattern, a.pattern))
     let excludedBy: Pattern | null = null
     return found.map((entry) => {
-      const match = { ...entry, excludedBy: entry.set.exclude ? null : excludedBy }
+      const match = { ...entry, excludedBy: hasPins(entry) ? excludedBy : null }
       if (entry.set.exclude) excludedBy ??= entry.pattern
       return match
     })
@@ -88,8 +88,13 @@ export class PatternIndex {
 
   /** The sets that contribute to `host` at `port`. */
   inForce(host: string, port: number): PatternSet[] {
-    return this.matching(host, port).filter(({ set, excludedBy }) => !set.exclude && !excludedBy)
+    return this.matching(host, port).filter((match) => hasPins(match) && !match.excludedBy)
   }
+}
+
+/** Whether it has pins: an exclusion may have none. */
+export function hasPins({ set }: PatternSet): boolean {
+  return set.pins.length > 0
 }
 
 /** Which is the more specific one: labels of the base, then the scope, then a port. */

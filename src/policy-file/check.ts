@@ -9,7 +9,7 @@ import type { Fault, Path } from './source.js'
 export const FIELDS = {
   file: ['$schema', 'version', 'unpinned', 'blocked', 'hosts', 'environments'],
   environment: ['unpinned', 'hosts'],
-  set: ['pins', 'mode', 'expires', 'require', 'trust', 'note'],
+  set: ['pins', 'exclude', 'mode', 'expires', 'require', 'trust', 'note'],
   exclusion: ['exclude', 'note'],
   pin: ['pin', 'label', 'note', 'role', 'added', 'expires', 'at'],
   blocked: ['pin', 'label', 'note', 'added'],
@@ -106,20 +106,11 @@ class Check {
       return
     }
     if (Object.hasOwn(value, 'exclude')) {
-      if (Object.hasOwn(value, 'pins')) {
-        this.#fault(
-          'ERR_POLICY_INVALID_EXCLUDE',
-          path,
-          'an exclusion has no pins of its own: leave out "exclude" or "pins"',
-        )
+      if (value.exclude !== true) this.#wrong([...path, 'exclude'], 'give true, or leave it out')
+      if (!Object.hasOwn(value, 'pins')) {
+        this.#exclusion(value, path)
         return
       }
-      const exclusion = this.#members(value, path, FIELDS.exclusion, 'an exclusion')
-      if (exclusion === null) return
-      if (exclusion.exclude !== true)
-        this.#wrong([...path, 'exclude'], 'give true, or leave it out')
-      this.#optionalText(exclusion.note, [...path, 'note'])
-      return
     }
     const set = this.#members(value, path, FIELDS.set, 'a pin set')
     if (set === null) return
@@ -133,6 +124,23 @@ class Check {
     this.#trust(set.trust, [...path, 'trust'])
     this.#optionalText(set.note, [...path, 'note'])
     this.#require(set.require, [...path, 'require'], set.pins)
+  }
+
+  /** An exclusion without pins of its own: of the settings of a pin set it has none. */
+  #exclusion(value: Record<string, unknown>, path: Path): void {
+    const settings = Object.keys(value).filter(
+      (name) => isSetting(name) && !FIELDS.exclusion.some((known) => known === name),
+    )
+    for (const name of settings)
+      this.#fault(
+        'ERR_POLICY_INVALID_EXCLUDE',
+        [...path, name],
+        `an exclusion without "pins" has no member ${JSON.stringify(name)}: leave it out, or give pins`,
+        true,
+      )
+    if (settings.length > 0) return
+    const exclusion = this.#members(value, path, FIELDS.exclusion, 'an exclusion')
+    if (exclusion !== null) this.#optionalText(exclusion.note, [...path, 'note'])
   }
 
   /** Whether `value` is a list of pins. */
@@ -323,6 +331,11 @@ class Check {
   #fault(code: ErrorCode, path: Path, message: string, isOfName = false): void {
     this.faults.push({ code, path, message, isOfName })
   }
+}
+
+/** Whether a pin set may have a member of this name. */
+function isSetting(name: string): boolean {
+  return FIELDS.set.some((known) => known === name)
 }
 
 /** Whether a pin may be found at a place of the path that `require` names. */

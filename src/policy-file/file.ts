@@ -424,9 +424,10 @@ function placedIn(hosts: unknown, path: Path): Placed[] {
 function entryOf({ path, value }: Placed): Entry {
   const pattern = String(path.at(-1))
   if (path.length === 1) return [pattern, value as PinSetInput] // a file without a version: checked by Policy
-  if (isObject(value) && value.exclude === true) return [pattern, { exclude: true }]
   const pins = isObject(value) ? value.pins : value
-  return [pattern, (Array.isArray(pins) ? pins : []).map(sourceOf)]
+  const sources = (Array.isArray(pins) ? pins : []).map(sourceOf)
+  const isExclusion = isObject(value) && value.exclude === true
+  return [pattern, isExclusion ? { pins: sources, exclude: true } : sources]
 }
 
 function sourceOf(pin: unknown): string {

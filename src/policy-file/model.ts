@@ -46,9 +46,9 @@ export type PolicyRequirement = number | readonly (PinPosition | 'ca')[]
 export interface PolicySet {
   /** The host pattern, as it is written. */
   readonly pattern: string
-  /** Takes the hosts that match out of less specific patterns; it then has no pins. */
+  /** Takes the hosts that match out of less specific patterns: its own pins, if it has any, stand in place of theirs. */
   readonly exclude: boolean
-  /** The pins; none of an exclusion. */
+  /** The pins; an exclusion may have none. */
   readonly pins: readonly PolicyPin[]
   /** Whether a bad pin refuses the request, or is reported only. */
   readonly mode: 'enforce' | 'report'
@@ -80,8 +80,9 @@ export function readSet(path: Path, value: unknown, read: (pin: unknown) => stri
   const pattern = String(path.at(-1))
   const given = isObject(value) && !isPinSource(value) ? value : { pins: value }
   const isExclusion = given.exclude === true
+  const isBare = isExclusion && !Object.hasOwn(given, 'pins')
   const pinsPath = given === value ? [...path, 'pins'] : path
-  const pins = isExclusion ? [] : given.pins
+  const pins = isBare ? [] : given.pins
   return {
     pattern,
     exclude: isExclusion,

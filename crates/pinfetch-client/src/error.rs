@@ -410,7 +410,7 @@ codes! {
     PolicyInvalidOption = 78, "ERR_POLICY_INVALID_OPTION";
     /// A trust anchor cannot be read.
     PolicyInvalidCa = 79, "ERR_POLICY_INVALID_CA";
-    /// An exclusion with pins.
+    /// An exclusion of a policy file with settings of a pin set, and no pins.
     PolicyInvalidExclude = 80, "ERR_POLICY_INVALID_EXCLUDE";
     /// The URL cannot be requested.
     InvalidUrl = 90, "ERR_INVALID_URL";

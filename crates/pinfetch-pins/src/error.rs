@@ -138,12 +138,6 @@ pub enum PolicyError {
         /// The host pattern, as it was given.
         pattern: String,
     },
-    /// An exclusion that has pins.
-    #[error("pins[{pattern:?}]: an exclusion has no pins of its own")]
-    InvalidExclude {
-        /// The host pattern, as it was given.
-        pattern: String,
-    },
 }
 
 impl PolicyError {
@@ -158,7 +152,6 @@ impl PolicyError {
             Self::InvalidHost { .. } => "ERR_POLICY_INVALID_HOST",
             Self::DuplicateHost { .. } => "ERR_POLICY_DUPLICATE_HOST",
             Self::EmptyPinSet { .. } => "ERR_POLICY_EMPTY_PIN_SET",
-            Self::InvalidExclude { .. } => "ERR_POLICY_INVALID_EXCLUDE",
         }
     }
 
@@ -168,8 +161,7 @@ impl PolicyError {
             Self::InvalidPin { pattern, .. }
             | Self::InvalidHost { pattern, .. }
             | Self::DuplicateHost { pattern, .. }
-            | Self::EmptyPinSet { pattern }
-            | Self::InvalidExclude { pattern } => pattern,
+            | Self::EmptyPinSet { pattern } => pattern,
         }
     }
 
@@ -177,10 +169,9 @@ impl PolicyError {
     pub fn index(&self) -> Option<usize> {
         match self {
             Self::InvalidPin { index, .. } => Some(*index),
-            Self::InvalidHost { .. }
-            | Self::DuplicateHost { .. }
-            | Self::EmptyPinSet { .. }
-            | Self::InvalidExclude { .. } => None,
+            Self::InvalidHost { .. } | Self::DuplicateHost { .. } | Self::EmptyPinSet { .. } => {
+                None
+            }
         }
     }
 
@@ -188,10 +179,9 @@ impl PolicyError {
     pub fn input(&self) -> Option<&str> {
         match self {
             Self::InvalidPin { input, .. } => Some(input),
-            Self::InvalidHost { .. }
-            | Self::DuplicateHost { .. }
-            | Self::EmptyPinSet { .. }
-            | Self::InvalidExclude { .. } => None,
+            Self::InvalidHost { .. } | Self::DuplicateHost { .. } | Self::EmptyPinSet { .. } => {
+                None
+            }
         }
     }
 }

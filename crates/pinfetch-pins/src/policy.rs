@@ -15,7 +15,7 @@ use crate::{Host, Pin, VerifiedPath};
 pub struct PinSetSource {
     /// The host pattern.
     pub pattern: String,
-    /// Takes the hosts that match out of less specific patterns; it then has no pins.
+    /// Takes the hosts that match out of less specific patterns.
     pub exclude: bool,
     /// The pins, at least one unless `exclude`.
     pub pins: Vec<PinSource>,
@@ -148,10 +148,8 @@ impl Policy {
                 });
             }
         };
-        match (exclude, pins.is_empty()) {
-            (true, false) => return Err(PolicyError::InvalidExclude { pattern: text }),
-            (false, true) => return Err(PolicyError::EmptyPinSet { pattern: text }),
-            (true, true) | (false, false) => {}
+        if pins.is_empty() && !exclude {
+            return Err(PolicyError::EmptyPinSet { pattern: text });
         }
         let base = pattern.base().as_str();
         let hash = self.hasher.hash_one(base);
@@ -228,9 +226,9 @@ impl Policy {
             policy: self,
             host,
             port,
-            above: None,
+            from: None,
         };
-        all.above = all
+        all.from = all
             .matching()
             .filter(|(_, set)| set.exclude)
             .map(|(specificity, _)| specificity)
@@ -269,8 +267,8 @@ pub struct PinsInForce<'a> {
     policy: &'a Policy,
     host: &'a Host,
     port: u16,
-    /// Only patterns more specific than this contribute.
-    above: Option<Specificity>,
+    /// The most specific exclusion: less specific patterns don't contribute.
+    from: Option<Specificity>,
 }
 
 impl<'a> PinsInForce<'a> {
@@ -334,10 +332,10 @@ impl<'a> PinsInForce<'a> {
     }
 
     fn sets(&self) -> impl Iterator<Item = &'a PinSet> + use<'a> {
-        let above = self.above;
+        let from = self.from;
         self.matching()
             .filter(move |(specificity, set)| {
-                !set.exclude && above.is_none_or(|above| *specificity > above)
+                set.pins > 0 && from.is_none_or(|from| *specificity >= from)
             })
             .map(|(_, set)| set)
     }
@@ -519,6 +517,31 @@ mod tests {
     }
 
     #[test]
+    fn an_exclusion_with_pins_stands_in_place_of_less_specific_patterns() {
+        let alone = |pattern, pins: &[u8]| PinSetSource {
+            exclude: true,
+            ..set(pattern, pins)
+        };
+        let policy = Policy::compile([
+            set("**.example.com", &[1]),
+            alone("**.dev.example.com", &[2]),
+            set("a.dev.example.com", &[3]),
+            alone("b.dev.example.com", &[4]),
+        ])
+        .unwrap();
+        for (host, expected) in [
+            ("example.com", &[1][..]),
+            ("dev.example.com", &[2]),
+            ("x.y.dev.example.com", &[2]),
+            ("a.dev.example.com", &[2, 3]),
+            ("b.dev.example.com", &[4]),
+            ("x.b.dev.example.com", &[2]),
+        ] {
+            assert_eq!(found(&policy, host, 443), expected, "{host}");
+        }
+    }
+
+    #[test]
     fn errors_hold_no_credentials_and_no_key() {
         let bad = PinSetSource {
             pattern: "https://user:secret@example.com".into(),
@@ -573,13 +596,6 @@ mod tests {
                     ..set("a.example.com", &[])
                 }],
                 "ERR_POLICY_EMPTY_PIN_SET",
-            ),
-            (
-                vec![PinSetSource {
-                    exclude: true,
-                    ..set("a.example.com", &[1])
-                }],
-                "ERR_POLICY_INVALID_EXCLUDE",
             ),
         ] {
             assert_eq!(Policy::compile(sources).unwrap_err().code(), code);

@@ -5,7 +5,7 @@ import type { FilePolicy, PolicyFile, PolicyPin } from '../../index.js'
 import { readNamedPolicy, readPolicyFile } from '../arguments.js'
 import { EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { columns, print, printable } from '../output.js'
-import { type Match, PatternIndex, readPattern } from '../patterns.js'
+import { hasPins, type Match, PatternIndex, readPattern } from '../patterns.js'
 import { dayOf, plural } from '../wording.js'
 import { diffPolicies, isSame, textOfDiff } from './diff.js'
 
@@ -114,6 +114,8 @@ interface ExplainedPattern {
   readonly line: number
   readonly column: number
   readonly status: 'contributes' | 'excludes' | 'excluded'
+  /** Whether it takes its hosts out of less specific patterns. */
+  readonly exclude?: true
   /** The exclusion that takes the host out of this pattern. */
   readonly excludedBy?: string
   readonly mode?: string
@@ -162,7 +164,7 @@ function judge(
 ): [verdict: Verdict, reason: string] {
   if (pins > 0) {
     if (url.protocol === 'http:') return ['refused', 'the host is pinned, and http: proves nothing']
-    const count = matches.filter(({ set, excludedBy }) => !set.exclude && !excludedBy).length
+    const count = matches.filter((match) => hasPins(match) && !match.excludedBy).length
     return ['pinned', `by ${plural(pins, 'pin')} of ${plural(count, 'pattern')}`]
   }
   const [first] = matches
@@ -179,12 +181,14 @@ function explainedPattern(
   { pattern, set, excludedBy }: Match,
   blocked: ReadonlySet<string>,
 ): Omit<ExplainedPattern, 'line' | 'column'> {
-  const status = set.exclude ? 'excludes' : excludedBy === null ? 'contributes' : 'excluded'
+  const isBare = set.pins.length === 0
+  const status = isBare ? 'excludes' : excludedBy === null ? 'contributes' : 'excluded'
   return {
     pattern: pattern.text,
     status,
     ...(excludedBy === null ? {} : { excludedBy: excludedBy.text }),
-    ...(set.exclude ? {} : { mode: set.mode, require: set.require, trust: set.trust }),
+    ...(set.exclude ? { exclude: true as const } : {}),
+    ...(isBare ? {} : { mode: set.mode, require: set.require, trust: set.trust }),
     ...(set.expires === null
       ? {}
       : { expires: { at: set.expires.at.toISOString(), then: set.expires.afterwards } }),
@@ -240,8 +244,9 @@ function cellsOf({ pin, blocked, at, role, label, note, expires }: ExplainedPin)
 }
 
 /** What is said of a set besides its pins, as far as it is not what goes without saying. */
-function settingsOf({ pins, mode, expires, require, trust }: ExplainedPattern): string {
+function settingsOf({ pins, exclude, mode, expires, require, trust }: ExplainedPattern): string {
   const facts = [plural(pins.length, 'pin')]
+  if (exclude) facts.push('in place of less specific patterns')
   if (mode === 'report') facts.push('reported only')
   if (require !== 1)
     facts.push(Array.isArray(require) ? `all of ${require.join(', ')}` : `${require} of them`)

@@ -2,7 +2,7 @@
 // section for each.
 
 import type { FilePolicy, PolicySet } from '../../index.js'
-import { type Pattern, PatternIndex, type PatternSet } from '../patterns.js'
+import { hasPins, type Pattern, PatternIndex, type PatternSet } from '../patterns.js'
 import { dayOf, inDays, isWithin, plural } from '../wording.js'
 
 /** How bad a finding is: an error makes the file unusable or a pin useless, a warning will be trouble one day. */
@@ -59,9 +59,8 @@ export function lintPolicy(policy: FilePolicy, horizon: Horizon): Finding[] {
   return [
     ...repeated,
     ...index.all.flatMap((entry) =>
-      entry.set.exclude
-        ? idleExclusion(entry, index)
-        : [
+      hasPins(entry)
+        ? [
             ...strength(entry, index),
             ...(policy.unpinned === 'refuse' ? [] : gaps(entry, index)),
             ...dates(entry.set, horizon),
@@ -71,8 +70,10 @@ export function lintPolicy(policy: FilePolicy, horizon: Horizon): Finding[] {
               .map(({ pin, pointer }) =>
                 found('blocked-pin', pointer, `${pin} is blocked too: it never matches`),
               ),
-          ],
+          ]
+        : [],
     ),
+    ...index.all.flatMap((entry) => (entry.set.exclude ? idleExclusion(entry, index) : [])),
   ]
 }
 
