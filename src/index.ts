@@ -43,7 +43,16 @@ export type { LookupFunction } from './lookup.js'
 export { describeInputs, versions } from './native.js'
 export type { AnchorsInput, ClientOptions, LookupMap, RevocationListsInput } from './options.js'
 export type { ServerPins } from './pending.js'
-export type { PinInput, PinSetInput, PinsInForce, PinsInput } from './policy.js'
+export type {
+  CaSet,
+  CaSetChange,
+  CaSetLock,
+  CaSetPin,
+  CaSets,
+  CaSetsInput,
+} from './policy/ca-sets.js'
+export { caSets, lockCaSets } from './policy/ca-sets.js'
+export type { PinInput, PinSetInput, PinsInForce, PinsInput, PolicyOptions } from './policy.js'
 export { Policy, policyLookup } from './policy.js'
 export type {
   EnvironmentOptions,

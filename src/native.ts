@@ -1,10 +1,12 @@
 import { loadAddon } from './addon.js'
 import { errorOf } from './errors.js'
 import {
+  type BuiltInAnchors,
   type DescribedInput,
   type Failure,
   type PathCertificate,
   Reader,
+  readAnchors,
   readDescribedInputs,
   readDescribedPath,
   readFailure,
@@ -40,6 +42,7 @@ interface Addon {
   policyLookup(policy: Uint8Array, authority: string): Buffer
   describePath(path: Uint8Array): Buffer
   describeInputs(file: Uint8Array, name: string): Buffer
+  builtInAnchors(): Buffer
   versions(): string
 }
 
@@ -75,6 +78,11 @@ export function describePath(path: Uint8Array): PathCertificate[] {
 /** The keys that a file holds: certificates, public keys, private keys, certificate requests (PEM or DER). */
 export function describeInputs(file: Uint8Array, name: string): DescribedInput[] {
   return readDescribedInputs(answer(addon().describeInputs(file, name)))
+}
+
+/** The trust anchors that are built in. */
+export function builtInAnchors(): BuiltInAnchors {
+  return readAnchors(new Reader(addon().builtInAnchors()))
 }
 
 /** A verdict on an encoded chain: a Reply, unopened. */

@@ -1,10 +1,20 @@
 import { invalidOption, nameOf, PolicyError } from './errors.js'
 import { lookUpPolicy } from './native.js'
+import { nearestOf } from './nearest.js'
+import {
+  type CaSetSource,
+  type CaSetsInput,
+  caSetOf,
+  caSetSource,
+  expandSets,
+} from './policy/ca-sets.js'
 import { PinSource, Writer } from './wire.js'
 
 /**
  * One pin: text (`sha256/` + base64; bare base64, `sha256//`, `pin-sha256="…"` and 64 hex digits are read too), or a
  * certificate or public key (PEM or DER) whose key is hashed.
+ *
+ * `ca:letsencrypt` stands for the keys of all of a CA's roots (see `caSets()`), in a policy with {@link PolicyOptions.caSets}.
  */
 export type PinInput =
   | string
@@ -39,6 +49,16 @@ export interface PinsInForce {
   readonly pins: readonly string[]
 }
 
+/** How a policy is to be read. */
+export interface PolicyOptions {
+  /**
+   * Which roots `ca:letsencrypt` and other named sets stand for: `current` for those that this version of pinfetch has,
+   * so that an update of pinfetch may change the policy; or a lock, which `pinfetch lock` writes, for those that it has.
+   * @default none: such sets are refused
+   */
+  readonly caSets?: CaSetsInput | undefined
+}
+
 /** The bytes of a policy that was read before. */
 export let encodedPolicy: (policy: Policy) => Uint8Array
 
@@ -51,8 +71,9 @@ export class Policy {
   readonly #encoded: Uint8Array
 
   /** Reads and checks `pins`; throws a {@link PolicyError} that names host, index and mend. */
-  constructor(pins: PinsInput) {
-    this.#encoded = Buffer.from(encodePolicy(pins)) // its own bytes only, since it lives on
+  constructor(pins: PinsInput, options: PolicyOptions = {}) {
+    const caSets = caSetSource(readOptions(options).get('caSets'))
+    this.#encoded = Buffer.from(encodePolicy(pins, caSets)) // its own bytes only, since it lives on
     this.lookup('localhost') // compiles it: what is wrong is said now
   }
 
@@ -88,15 +109,22 @@ export function policyLookup(policy: Policy | PinsInput, authority: string): Pin
 }
 
 /** Encodes a policy for the engine, which reads pins and patterns; here only the shape is checked. */
-export function encodePolicy(pins: unknown): Uint8Array {
+export function encodePolicy(
+  pins: unknown,
+  caSets: CaSetSource = caSetSource(undefined),
+): Uint8Array {
   if (pins instanceof Policy) return encodedPolicy(pins)
   const out = new Writer(1024)
-  writePolicy(out, pins)
+  writePolicy(out, pins, caSets)
   return out.written()
 }
 
 /** Appends a policy. `pins` is the user's: its own entries are read once each, and nothing that it inherits. */
-export function writePolicy(out: Writer, pins: unknown): void {
+export function writePolicy(
+  out: Writer,
+  pins: unknown,
+  caSets: CaSetSource = caSetSource(undefined),
+): void {
   if (pins instanceof Policy) {
     const encoded = encodedPolicy(pins)
     out.reserve(encoded.length)
@@ -121,23 +149,23 @@ export function writePolicy(out: Writer, pins: unknown): void {
           `entry ${sets} of pins is no pair of a host pattern and its pins`,
         )
       }
-      writePinSet(out, entry[0], entry[1])
+      writePinSet(out, entry[0], entry[1], caSets)
       sets += 1
     }
   } else {
     for (const pattern of Object.keys(pins)) {
-      writePinSet(out, pattern, Reflect.get(pins, pattern))
+      writePinSet(out, pattern, Reflect.get(pins, pattern), caSets)
       sets += 1
     }
   }
   out.closeCount(count, sets)
 }
 
-function writePinSet(out: Writer, pattern: string, value: unknown): void {
+function writePinSet(out: Writer, pattern: string, value: unknown, caSets: CaSetSource): void {
   out.str(pattern)
   if (isPin(value) || Array.isArray(value)) {
     out.flag(false)
-    writePins(out, pattern, value)
+    writePins(out, pattern, value, caSets)
     return
   }
   const set = readOwn(pattern, value, ['pins', 'exclude'])
@@ -148,18 +176,19 @@ function writePinSet(out: Writer, pattern: string, value: unknown): void {
   if (exclude !== true && !set.has('pins'))
     throw badSet(pattern, 'it has neither pins nor exclude: true')
   out.flag(exclude === true)
-  writePins(out, pattern, set.get('pins') ?? [])
+  writePins(out, pattern, set.get('pins') ?? [], caSets)
 }
 
-function writePins(out: Writer, pattern: string, pins: unknown): void {
-  if (!Array.isArray(pins)) {
+function writePins(out: Writer, pattern: string, pins: unknown, caSets: CaSetSource): void {
+  if (!Array.isArray(pins) && caSetOf(pins) === null) {
     out.u32(1)
     writePin(out, pins, `pins[${JSON.stringify(pattern)}]`, pattern)
     return
   }
-  out.u32(pins.length)
-  for (let index = 0; index < pins.length; index++) {
-    writePin(out, pins[index], `pins[${JSON.stringify(pattern)}][${index}]`, pattern, index)
+  const list = expandSets(pattern, Array.isArray(pins) ? pins : [pins], caSets)
+  out.u32(list.length)
+  for (let index = 0; index < list.length; index++) {
+    writePin(out, list[index], `pins[${JSON.stringify(pattern)}][${index}]`, pattern, index)
   }
 }
 
@@ -200,6 +229,20 @@ export function writePin(
   }
   out.u8(key === 'certificate' ? PinSource.certificate : PinSource.publicKey)
   out.blob(bytes)
+}
+
+function readOptions(options: unknown): Map<string, unknown> {
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('options', `the options of a policy are ${nameOf(options)}: give an object`)
+  const known = ['caSets']
+  const own = new Map<string, unknown>(Object.entries(options))
+  for (const name of own.keys()) {
+    if (known.includes(name)) continue
+    const nearest = nearestOf(name, known)
+    const mend = nearest === undefined ? `there is ${known.join(', ')}` : `did you mean ${nearest}?`
+    throw invalidOption(name, `a policy has no option ${JSON.stringify(name)}: ${mend}`)
+  }
+  return own
 }
 
 function isPin(value: unknown): boolean {

@@ -125,6 +125,14 @@ export interface DescribedInput {
   readonly notAfter: Date | null
 }
 
+/** The trust anchors that are built in. */
+export interface BuiltInAnchors {
+  /** What they are, with the version of their data. */
+  readonly version: string
+  /** Each one's pin and subject (RFC 4514). */
+  readonly anchors: readonly { readonly pin: string; readonly subject: string }[]
+}
+
 /** An error as a record tells it: a number of `errors.ts`' table and the fields that were given. */
 export interface Failure {
   code: number
@@ -798,6 +806,14 @@ export function readDescribedInputs(record: Reader): DescribedInput[] {
     subject: record.str(),
     notAfter: record.flag() ? new Date(record.i64() * 1000) : null,
   }))
+}
+
+/** Reads the addon's list of built-in trust anchors. */
+export function readAnchors(record: Reader): BuiltInAnchors {
+  return {
+    version: record.str(),
+    anchors: record.list(() => ({ pin: record.pin(), subject: record.str() })),
+  }
 }
 
 /** Reads an error's code and fields; what they hold is copied. */

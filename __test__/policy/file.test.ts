@@ -73,6 +73,7 @@ const accepted: [name: string, file: unknown][] = [
   ['as many as there are', set({ pins: [A, B], require: 2 })],
   ['an intermediate or the root', set({ pins: [{ pin: A, at: 'root' }], require: ['ca'] })],
   ['no blocked pins', file({ blocked: [] })],
+  ['the name of a set', file({ blocked: ['ca:amazon'], hosts: { 'a.test': ['ca:letsencrypt'] } })],
 ]
 
 const refused: [name: string, file: unknown, pointer: string, message: string][] = [
@@ -371,7 +372,7 @@ const beyondTheSchema: [name: string, file: unknown, pointer: string, message: s
 describe('the published schema and the checks of pinfetch agree', () => {
   test.each(accepted)('both accept %s', (_name, value) => {
     expect(isValid(value), JSON.stringify(isValid.errors)).toBe(true)
-    expect(PolicyFile.check(JSON.stringify(value))).toEqual([])
+    expect(PolicyFile.check(JSON.stringify(value), { caSets: 'current' })).toEqual([])
   })
 
   test.each(refused)('both refuse %s', (_name, value, pointer, message) => {
@@ -416,9 +417,9 @@ describe('the published schema and the checks of pinfetch agree', () => {
 test('every example of the manual is a policy file that both accept', () => {
   const manual = readFileSync(new URL('../../docs/policy-file.md', import.meta.url), 'utf8')
   const examples = codeBlocks(manual, 'json')
-  expect(examples.length).toBe(4)
+  expect(examples.length).toBe(5)
   for (const example of examples) {
-    expect(PolicyFile.check(example)).toEqual([])
+    expect(PolicyFile.check(example, { caSets: 'current' })).toEqual([])
     expect(isValid(JSON.parse(example))).toBe(example.includes('version'))
   }
   const [printed = ''] = /^policy\.json:.*$/m.exec(manual) ?? []
@@ -636,7 +637,7 @@ describe('what a file says', () => {
   test('is typed, with defaults for what it leaves out', () => {
     const policy = new PolicyFile(JSON.stringify(everything), { file: 'policy.json' }).in('staging')
     expect(policy).toMatchObject({ environment: 'staging', unpinned: 'warn' })
-    expect(policy.blocked).toEqual([
+    expect(policy.blocked).toMatchObject([
       { pin: C, label: null, note: null, added: null, pointer: '/blocked/0' },
       {
         pin: C,
@@ -659,6 +660,7 @@ describe('what a file says', () => {
           added: new Date('2026-01-31T07:00:00Z'),
           expires: new Date('2027-01-31'),
           at: 'leaf',
+          caSet: null,
           pointer: '/hosts/API.example.com/pins/0',
         },
         expect.objectContaining({ pin: B, role: 'root', at: 'root', label: null, added: null }),

@@ -9,6 +9,7 @@ import { explain } from './explain/explain.js'
 import { fetch } from './fetch.js'
 import { watchInterrupts } from './interrupt.js'
 import { lint } from './lint/lint.js'
+import { lock } from './lock.js'
 import { complain, print, watchOutput } from './output.js'
 import { pins } from './pins.js'
 import { verify } from './verify.js'
@@ -21,6 +22,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   lint     say what is wrong in policy files, and what will be
   check    ask every host of a policy file, and say what its pins make of it
   explain  say which pins apply to a URL and why, and what a change changes
+  lock     keep which roots a policy file's named sets stand for
 
   --help, --version
 
@@ -34,6 +36,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['lint', lint],
   ['check', check],
   ['explain', explain],
+  ['lock', lock],
 ])
 
 /** The names of all commands, for errors. */

@@ -3,6 +3,7 @@
 
 import { type ErrorCode, nameOf } from '../errors.js'
 import { nearestOf } from '../nearest.js'
+import { caSetOf } from '../policy/ca-sets.js'
 import type { Fault, Path } from './source.js'
 
 /** The members of each object of a policy file. */
@@ -222,7 +223,7 @@ class Check {
     if (value === undefined) return
     if (typeof value === 'number') {
       if (!Number.isInteger(value) || value < 1) this.#wrong(path, 'give a whole number from 1')
-      else if (value > pins.length)
+      else if (value > pins.length && pins.every((pin) => caSetOf(pin) === null))
         this.#wrong(path, `it asks for ${value} pins of ${pins.length}: no path could hold them`)
       return
     }

@@ -3,16 +3,32 @@
 import { readFile } from 'node:fs/promises'
 import { type ErrorCode, invalidArgument, nameOf, PolicyError } from '../errors.js'
 import { nearestOf } from '../nearest.js'
+import {
+  type CaSetChange,
+  type CaSetLock,
+  type CaSetSource,
+  type CaSetsInput,
+  caSetChanges,
+  caSetOf,
+  caSetsOfFile,
+  expandSets,
+  parseCaSetLock,
+} from '../policy/ca-sets.js'
 // biome-ignore lint/suspicious/noImportCycles: Policy.fromFile loads this file when it is asked for, not before
 import { type PinSetInput, Policy, policyLookup } from '../policy.js'
 import { checkFile, isObject, isSimple } from './check.js'
-import { type BlockedPin, type PolicySet, readBlocked, readSet } from './model.js'
+import { type BlockedPin, type PolicySet, type ReadPin, readBlocked, readSet } from './model.js'
 import { type Fault, type Path, PolicySource, type Position, pointerOf } from './source.js'
 
 /** How a policy file is to be read. */
 export interface PolicyFileOptions {
   /** The file's name, for errors. */
   readonly file?: string | undefined
+  /**
+   * Which roots `ca:letsencrypt` and other named sets stand for: those of a lock, or, with `current`, those that this
+   * version of pinfetch has. `PolicyFile.read` looks for the lock beside the file. @default none: such sets are refused
+   */
+  readonly caSets?: CaSetsInput | undefined
 }
 
 /** Which policy of a file is meant. */
@@ -49,8 +65,11 @@ export class PolicyFile {
   readonly text: string
   /** The names of its environments; none for a file that holds for all. */
   readonly environments: readonly string[]
+  /** As of when its named sets are taken, if that was said. */
+  readonly lock: CaSetsInput | null
   readonly #source: PolicySource
   readonly #root: Record<string, unknown>
+  readonly #caSets: CaSetSource
 
   /** Reads `text`; throws a {@link PolicyError} for the first place where its shape is wrong. */
   constructor(text: string, options: PolicyFileOptions = {}) {
@@ -58,6 +77,8 @@ export class PolicyFile {
       throw invalidArgument(`text is ${nameOf(text)}: give what a policy file holds`)
     this.name = options.file ?? null
     this.text = text
+    this.lock = options.caSets ?? null
+    this.#caSets = caSetsOfFile(options.caSets, this.name)
     this.#source = new PolicySource(text)
     const [first] = faultsOf(this.#source)
     if (first !== undefined) throw this.#error(first)
@@ -82,15 +103,38 @@ export class PolicyFile {
         { cause },
       )
     }
-    return new PolicyFile(text, { file: path })
+    const caSets = text.includes('"ca:') ? await PolicyFile.readLock(path) : undefined
+    return new PolicyFile(text, { file: path, caSets })
   }
 
-  /** Everything that is wrong in `text`, in its order; nothing for a file that can be used in each environment. */
-  static check(text: string): readonly PolicyProblem[] {
+  /** The name of the lock of the policy file at `path`: `policy.lock.json` for `policy.json`. */
+  static lockNameOf(path: string): string {
+    return `${path.replace(/\.json$/i, '')}.lock.json`
+  }
+
+  /** The lock of the policy file at `path`, if it has one; rejects as {@link read} does. */
+  static async readLock(path: string): Promise<CaSetLock | undefined> {
+    const name = PolicyFile.lockNameOf(path)
+    let text: string
+    try {
+      text = await readFile(name, 'utf8')
+    } catch (error) {
+      if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return undefined
+      throw error
+    }
+    return parseCaSetLock(text, name)
+  }
+
+  /**
+   * Everything that is wrong in `text`, in its order; nothing for a file that can be used in each environment.
+   *
+   * Throws a {@link PolicyError} for a lock that cannot be read.
+   */
+  static check(text: string, options: PolicyFileOptions = {}): readonly PolicyProblem[] {
     const source = new PolicySource(text)
     let faults = faultsOf(source)
     if (faults.length === 0) {
-      const file = new PolicyFile(text)
+      const file = new PolicyFile(text, options)
       const names = file.environments.length === 0 ? [undefined] : file.environments
       faults = names.flatMap((environment) => {
         const placed = file.#placed(environment)
@@ -122,11 +166,33 @@ export class PolicyFile {
     return new FilePolicy({
       environment: environment ?? null,
       unpinned: isPlain ? 'allow' : ((unpinned ?? 'allow') as Unpinned), // checked
-      blocked: blocked.map((pin, index) => readBlocked(['blocked', index], pin, canonicalPin)),
+      blocked: blocked.flatMap((pin, index) => readBlocked(['blocked', index], pin, this.#read)),
+      read: this.#read,
+      caSets: this.#caSets,
       placed,
       policy,
       refuse: (path, message) => this.#error({ code: 'ERR_POLICY_INVALID_OPTION', path, message }),
     })
+  }
+
+  /** The named sets that it has, in any of its environments: `letsencrypt`, where `ca:letsencrypt` stands for a pin. */
+  get caSets(): ReadonlySet<string> {
+    const all = [
+      ...this.#placed(undefined),
+      ...this.environments.flatMap((name) => this.#placed(name)),
+    ]
+    const pins = all.flatMap(({ value }) =>
+      listOf(isObject(value) && 'pins' in value ? value.pins : value),
+    )
+    const names = [...pins, ...this.#blockedValues()].map(caSetOf)
+    return new Set(names.filter((name) => name !== null))
+  }
+
+  /** Where the sets of its lock differ from those that this version of pinfetch has; nothing changes by itself. */
+  get caSetChanges(): readonly CaSetChange[] {
+    if (this.lock === null || this.lock === 'current') return []
+    const used = this.caSets
+    return caSetChanges(this.lock).filter(({ name }) => used.has(name))
   }
 
   /** Where the value at `pointer` (RFC 6901) begins. */
@@ -144,6 +210,12 @@ export class PolicyFile {
       value = typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
       return key
     })
+  }
+
+  /** The pins, in their one form, that stand in a place which was compiled before. */
+  readonly #read: ReadPin = (pin) => {
+    const name = caSetOf(pin)
+    return name === null ? [canonicalPin(pin)] : this.#caSets.pinsOf(name)
   }
 
   #select(environment: string | undefined): void {
@@ -185,7 +257,7 @@ export class PolicyFile {
   /** Has the engine read pins and patterns. */
   #compile(placed: readonly Placed[]): Policy {
     try {
-      return compileAll(placed, this.#blockedValues())
+      return compileAll(placed, this.#blockedValues(), this.#caSets)
     } catch (error) {
       throw this.#error(faultOf(error, placed), error)
     }
@@ -198,7 +270,7 @@ export class PolicyFile {
     let blocked = this.#blockedValues()
     while (faults.length < MOST_PROBLEMS) {
       try {
-        compileAll(left, blocked)
+        compileAll(left, blocked, this.#caSets)
         break
       } catch (error) {
         const fault = faultOf(error, left)
@@ -248,6 +320,8 @@ interface FilePolicyParts {
   readonly blocked: readonly BlockedPin[]
   readonly placed: readonly Placed[]
   readonly policy: Policy
+  readonly read: ReadPin
+  readonly caSets: CaSetSource
   readonly refuse: (path: Path, message: string) => PolicyError
 }
 
@@ -274,7 +348,7 @@ export class FilePolicy {
   get sets(): ReadonlyMap<string, PolicySet> {
     this.#sets ??= new Map(
       this.#parts.placed.map(({ path, value }) => {
-        const set = readSet(path, value, canonicalPin)
+        const set = readSet(path, value, this.#parts.read)
         return [set.pattern, set]
       }),
     )
@@ -293,7 +367,7 @@ export class FilePolicy {
    */
   toPins(): (readonly [pattern: string, pins: PinSetInput])[] {
     this.#refuseUnenforced()
-    return this.#parts.placed.map(entryOf)
+    return this.#parts.placed.map((placed) => expanded(entryOf(placed), this.#parts.caSets))
   }
 
   /**
@@ -437,15 +511,30 @@ function sourceOf(pin: unknown): string {
 /** Blocked pins are read under a name that no file can have. */
 const BLOCKED = 'blocked.invalid'
 
-function compileAll(placed: readonly Placed[], blocked: readonly unknown[]): Policy {
+function compileAll(
+  placed: readonly Placed[],
+  blocked: readonly unknown[],
+  caSets: CaSetSource,
+): Policy {
   if (blocked.length > 0) {
     try {
-      new Policy({ [BLOCKED]: blocked.map(sourceOf) })
+      new Policy([expanded([BLOCKED, blocked.map(sourceOf)], caSets)])
     } catch (error) {
       throw new BlockedError(error)
     }
   }
-  return new Policy(placed.map(entryOf))
+  return new Policy(placed.map((entry) => expanded(entryOf(entry), caSets)))
+}
+
+/** An entry with the pins of its named sets. */
+function expanded([pattern, pins]: Entry, caSets: CaSetSource): Entry {
+  // of a file without a version
+  if (isObject(pins) && 'pins' in pins) {
+    const [, own] = expanded([pattern, pins.pins as PinSetInput], caSets)
+    return [pattern, { ...pins, pins: own } as PinSetInput]
+  }
+  if (!Array.isArray(pins) && caSetOf(pins) === null) return [pattern, pins]
+  return [pattern, expandSets(pattern, listOf(pins), caSets) as PinSetInput] // what they were, and texts
 }
 
 /** What was wrong is a blocked pin. */
@@ -481,6 +570,10 @@ function canonicalPin(pin: unknown): string {
   }
   const [only = ''] = policyLookup([['pin.invalid', pin as PinSetInput]], 'pin.invalid').pins
   return only
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [value]
 }
 
 function quoted(names: readonly string[]): string {

@@ -1,5 +1,6 @@
 // What a policy file says, typed. What the file leaves out has its default here.
 
+import { caSetOf } from '../policy/ca-sets.js'
 import { isObject, readDate } from './check.js'
 import { type Path, pointerOf } from './source.js'
 
@@ -15,6 +16,8 @@ export interface PolicyPin {
   readonly pin: string
   /** The only place of the path where it counts; null for every place. */
   readonly at: PinPosition | null
+  /** The named set that it is of: `letsencrypt`, where `ca:letsencrypt` stands in the file; null for a pin of its own. */
+  readonly caSet: string | null
   /** What it is for; a note. */
   readonly role: PinRole | null
   /** A short name of the key; a note. */
@@ -68,6 +71,8 @@ export interface PolicySet {
 export interface BlockedPin {
   /** `sha256/` + base64, however it is written. */
   readonly pin: string
+  /** The named set that it is of; null for a pin of its own. */
+  readonly caSet: string | null
   readonly label: string | null
   readonly note: string | null
   readonly added: Date | null
@@ -75,8 +80,11 @@ export interface BlockedPin {
   readonly pointer: string
 }
 
-/** The set at `path`, whose shape was checked. `read` gives the one form of a pin. */
-export function readSet(path: Path, value: unknown, read: (pin: unknown) => string): PolicySet {
+/** Gives the one form of a pin, or of each pin of a named set. */
+export type ReadPin = (pin: unknown) => readonly string[]
+
+/** The set at `path`, whose shape was checked. */
+export function readSet(path: Path, value: unknown, read: ReadPin): PolicySet {
   const pattern = String(path.at(-1))
   const given = isObject(value) && !isPinSource(value) ? value : { pins: value }
   const isExclusion = given.exclude === true
@@ -87,8 +95,8 @@ export function readSet(path: Path, value: unknown, read: (pin: unknown) => stri
     pattern,
     exclude: isExclusion,
     pins: Array.isArray(pins)
-      ? pins.map((pin, index) => readPin([...pinsPath, index], pin, read))
-      : [readPin(pinsPath, pins, read)],
+      ? pins.flatMap((pin: unknown, index) => readPins([...pinsPath, index], pin, read))
+      : readPins(pinsPath, pins, read),
     mode: given.mode === 'report' ? 'report' : 'enforce',
     expires: readExpiry(given.expires),
     require: (given.require ?? 1) as PolicyRequirement, // checked, as trust is
@@ -98,20 +106,18 @@ export function readSet(path: Path, value: unknown, read: (pin: unknown) => stri
   }
 }
 
-/** The blocked pin at `path`, whose shape was checked. */
-export function readBlocked(
-  path: Path,
-  value: unknown,
-  read: (pin: unknown) => string,
-): BlockedPin {
-  const { pin, label, note, added, pointer } = readPin(path, value, read)
-  return { pin, label, note, added, pointer }
+/** The blocked pin at `path`, or those of a named set, whose shape was checked. */
+export function readBlocked(path: Path, value: unknown, read: ReadPin): BlockedPin[] {
+  return readPins(path, value, read).map(({ pin, caSet, label, note, added, pointer }) => {
+    return { pin, caSet, label, note, added, pointer }
+  })
 }
 
-function readPin(path: Path, value: unknown, read: (pin: unknown) => string): PolicyPin {
+/** The pin at `path`, or those of the named set that stands there. */
+function readPins(path: Path, value: unknown, read: ReadPin): PolicyPin[] {
   const given = isObject(value) && !isPinSource(value) ? value : { pin: value }
-  return {
-    pin: read(given.pin),
+  const facts = {
+    caSet: caSetOf(given.pin),
     at: (given.at ?? null) as PinPosition | null, // checked, as the role is
     role: (given.role ?? null) as PinRole | null,
     label: textOf(given.label),
@@ -120,6 +126,7 @@ function readPin(path: Path, value: unknown, read: (pin: unknown) => string): Po
     expires: dateOf(given.expires),
     pointer: pointerOf(path),
   }
+  return read(given.pin).map((pin) => ({ pin, ...facts }))
 }
 
 /** `{ certificate }` or `{ publicKey }`, which files without a version may have. */

@@ -412,6 +412,8 @@ codes! {
     PolicyInvalidCa = 79, "ERR_POLICY_INVALID_CA";
     /// An exclusion of a policy file with settings of a pin set, and no pins.
     PolicyInvalidExclude = 80, "ERR_POLICY_INVALID_EXCLUDE";
+    /// A named set of a CA's roots that is unknown, or of which nobody said as of when.
+    PolicyCaSet = 85, "ERR_POLICY_CA_SET";
     /// The URL cannot be requested.
     InvalidUrl = 90, "ERR_INVALID_URL";
     /// A method or header field cannot be sent.

@@ -34,7 +34,7 @@ pub use connect::proxy::{
     ConnectFieldError, EnvironmentError, EnvironmentProxies, Proxy, ProxyError, ProxyUrlError,
     UserInformation, from_environment,
 };
-pub use connect::roots::Roots;
+pub use connect::roots::{BUILT_IN_ROOTS, Roots};
 pub use connect::{ConnectTimes, ConnectionFacts, TlsFacts};
 pub use content::{ResponseBody, Streaming};
 pub use cookies::{

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Choice, Identity, Lookup,
-    MinVersion, ProxyChoice, RequestError, Trust, TrustAnchors, Unpinned, from_environment,
+    BUILT_IN_ROOTS, Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Choice,
+    Identity, Lookup, MinVersion, ProxyChoice, RequestError, Roots, Trust, TrustAnchors, Unpinned,
+    from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -465,9 +466,22 @@ pub(crate) fn describe_inputs(file: &[u8], name: &str) -> Vec<u8> {
     }))
 }
 
+/// The built-in trust anchors: str their version, list of pin and subject.
+pub(crate) fn built_in_anchors() -> Vec<u8> {
+    let anchors: Vec<_> = Roots::built_in().described().collect();
+    let mut out = Vec::new();
+    out.str(BUILT_IN_ROOTS);
+    out.size(anchors.len());
+    for (pin, subject) in anchors {
+        out.pin(&pin);
+        out.str(&subject);
+    }
+    out
+}
+
 pub(crate) fn versions() -> String {
     format!(
-        r#"{{"pinfetch":"{}","http":"hyper 1","tls":"rustls 0.23","paths":"rustls-webpki 0.103","roots":"webpki-roots 1"}}"#,
+        r#"{{"pinfetch":"{}","http":"hyper 1","tls":"rustls 0.23","paths":"rustls-webpki 0.103","roots":"{BUILT_IN_ROOTS}"}}"#,
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -203,6 +203,12 @@ pub fn describe_inputs(file: &[u8], name: String) -> Buffer {
     environment::describe_inputs(file, &name).into()
 }
 
+/// The built-in trust anchors, their version first, as a record.
+#[napi(catch_unwind)]
+pub fn built_in_anchors() -> Buffer {
+    environment::built_in_anchors().into()
+}
+
 /// The versions of what decides about trust, as JSON for people.
 #[napi(catch_unwind)]
 pub fn versions() -> String {

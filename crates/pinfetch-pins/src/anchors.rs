@@ -109,6 +109,13 @@ impl Anchors {
         }
     }
 
+    /// Their pins and subjects (RFC 4514), in their order.
+    pub fn described(&self) -> impl Iterator<Item = (Pin, String)> + '_ {
+        let pins = self.facts.iter().map(|facts| facts.pin);
+        let subjects = self.trusted.iter().map(subject_name);
+        pins.zip(subjects.map(|name| crate::describe_name(&name)))
+    }
+
     pub(crate) fn trusted(&self) -> &[TrustAnchor<'static>] {
         &self.trusted
     }

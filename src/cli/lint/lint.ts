@@ -1,7 +1,15 @@
 // `pinfetch lint`: what is wrong in policy files, and what will be.
 
 import { parseArgs } from 'node:util'
-import { PolicyFile, type PolicyProblem } from '../../index.js'
+import {
+  type CaSetChange,
+  type CaSetLock,
+  type FilePolicy,
+  PolicyError,
+  PolicyFile,
+  type PolicyFileOptions,
+  type PolicyProblem,
+} from '../../index.js'
 import { readDays, readNamedText } from '../arguments.js'
 import { EXIT, exitCodeOf, gravest, UsageError } from '../exit.js'
 import { complain, print, printable } from '../output.js'
@@ -47,14 +55,16 @@ export async function lint(args: string[]): Promise<number> {
   const codes: number[] = []
   for (const name of positionals) {
     let text: string
+    let caSets: CaSetLock | undefined
     try {
       text = await readNamedText(name)
+      caSets = await PolicyFile.readLock(name)
     } catch (error) {
       complain(error)
-      codes.push(exitCodeOf(error))
+      codes.push(error instanceof PolicyError ? EXIT.file : exitCodeOf(error))
       continue
     }
-    for (const finding of lintText(text, horizon)) {
+    for (const finding of lintText(text, horizon, { file: name, caSets })) {
       if (ignored.has(finding.rule)) continue
       await print(values.json ? lineOf(name, finding) : textOf(name, finding))
       codes.push(RULES[finding.rule] === 'error' ? EXIT.file : EXIT.findings)
@@ -72,13 +82,19 @@ interface Placed extends Finding {
 }
 
 /** What is found in a policy file's text, in its order. */
-export function lintText(text: string, horizon: Horizon): Placed[] {
-  const problems = PolicyFile.check(text)
+export function lintText(
+  text: string,
+  horizon: Horizon,
+  options: PolicyFileOptions = {},
+): Placed[] {
+  const problems = PolicyFile.check(text, options)
   if (problems.length > 0) return problems.map(ofProblem)
-  const file = new PolicyFile(text)
+  const file = new PolicyFile(text, options)
+  const changes = new Map(file.caSetChanges.map((change) => [change.name, change]))
   const findings = new Map<string, Placed>() // of a common host each environment tells
   for (const environment of file.environments.length === 0 ? [undefined] : file.environments) {
-    for (const finding of lintPolicy(file.in(environment), horizon)) {
+    const policy = file.in(environment)
+    for (const finding of [...lintPolicy(policy, horizon), ...changedSets(policy, changes)]) {
       const { rule, pointer, message } = finding
       findings.set(JSON.stringify([rule, pointer, message]), {
         ...finding,
@@ -87,6 +103,23 @@ export function lintText(text: string, horizon: Horizon): Placed[] {
     }
   }
   return [...findings.values()].sort((a, b) => a.line - b.line || a.column - b.column)
+}
+
+/** Sets of the lock that this version of pinfetch has otherwise. */
+function changedSets(policy: FilePolicy, changes: ReadonlyMap<string, CaSetChange>): Finding[] {
+  if (changes.size === 0) return []
+  const pins = [...policy.blocked, ...[...policy.sets.values()].flatMap((set) => set.pins)]
+  return pins.flatMap(({ caSet, pointer }): Finding[] => {
+    const change = changes.get(caSet ?? '')
+    if (change === undefined) return []
+    const { name, added, removed } = change
+    const what = [
+      ...added.map(({ subject }) => `has ${subject}`),
+      ...removed.map(({ subject }) => `has ${subject} no longer`),
+    ].join(', ')
+    const message = `ca:${name} is as the lock has it, and this pinfetch ${what}: see pinfetch lock`
+    return [{ rule: 'ca-set-changed', message, pointer }]
+  })
 }
 
 function ofProblem({ code, message, pointer, line, column }: PolicyProblem): Placed {

@@ -23,6 +23,7 @@ export const RULES = {
   'outdated-pin': 'warning',
   'duplicate-pin': 'warning',
   'idle-exclusion': 'warning',
+  'ca-set-changed': 'warning',
 } as const satisfies Record<string, Severity>
 
 export type Rule = keyof typeof RULES

@@ -26,7 +26,15 @@ struct Shared<T>(Mutex<HashMap<[u8; 32], Weak<T>>>);
 static BUILT_IN: LazyLock<Arc<Anchors>> =
     LazyLock::new(|| Arc::new(Anchors::from_trust_anchors(webpki_roots::TLS_SERVER_ROOTS)));
 
+/// What the built-in trust anchors are, with the version of their data.
+pub const BUILT_IN_ROOTS: &str = "webpki-roots 1.0.10";
+
 impl Roots {
+    /// The trust anchors that hold for whoever names no others.
+    pub fn built_in() -> Arc<Anchors> {
+        BUILT_IN.clone()
+    }
+
     /// The anchors that `wanted` describes.
     ///
     /// # Errors
@@ -40,7 +48,7 @@ impl Roots {
             }
             (Some(ca), false) => self.given("ca", ca)?,
             (None, true) => system()?,
-            (None, false) => BUILT_IN.clone(),
+            (None, false) => Self::built_in(),
         };
         if wanted.extra.is_empty() {
             return Ok(base);
@@ -170,6 +178,17 @@ mod tests {
     use pinfetch_testkit::{Authority, CertificateRequest, RevocationRequest};
 
     use super::*;
+
+    #[test]
+    fn the_version_of_the_built_in_roots_is_the_one_that_is_linked() {
+        let lock = include_str!("../../../../Cargo.lock");
+        let (name, version) = BUILT_IN_ROOTS.split_once(' ').unwrap();
+        let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(
+            lock.replace('\r', "").contains(&entry),
+            "Cargo.lock has another version of {name}: name it in BUILT_IN_ROOTS and look at the CA sets' changes"
+        );
+    }
 
     #[test]
     fn anchors_that_cannot_be_used_are_refused_with_their_place() {
