@@ -1,7 +1,14 @@
 // What several commands read from the command line alike.
 
 import { readFile } from 'node:fs/promises'
-import { Client, type ClientOptions, type FilePolicy, PolicyFile } from '../index.js'
+import {
+  Client,
+  type ClientOptions,
+  type DescribedInput,
+  describeInputs,
+  type FilePolicy,
+  PolicyFile,
+} from '../index.js'
 import { FileError, UsageError } from './exit.js'
 
 /** What the file `name` holds. */
@@ -20,6 +27,16 @@ export async function readNamedText(name: string): Promise<string> {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
     throw new FileError(`${name}: is no UTF-8`, 'ERR_INVALID_ARGUMENT', { cause })
+  }
+}
+
+/** The keys of the certificates, keys and certificate requests in the file `name`. */
+export async function readKeys(name: string): Promise<DescribedInput[]> {
+  const file = await readNamed(name)
+  try {
+    return describeInputs(file, name)
+  } catch (cause) {
+    throw FileError.of(name, cause)
   }
 }
 
@@ -66,6 +83,14 @@ export function readDays(text: string): number {
   if (!/^\d{1,5}$/.test(text))
     throw new UsageError(`--days is ${JSON.stringify(text)}: give a whole number of days`)
   return Number(text)
+}
+
+/** The date of `option`: a day, or a moment with its zone. */
+export function readDate(option: string, text: string): Date {
+  const date = new Date(text)
+  if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(date.getTime()))
+    throw new UsageError(`${option} is ${JSON.stringify(text)}: give a date such as 2027-03-01`)
+  return date
 }
 
 /** Throws what a client with `options` would throw. */

@@ -1,17 +1,11 @@
 // `pinfetch pins`: which keys servers show, and which files hold.
 
-import { lookup } from 'node:dns/promises'
 import { parseArgs } from 'node:util'
-import {
-  Client,
-  type ClientOptions,
-  type DescribedInput,
-  describeInputs,
-  type ServerPins,
-} from '../index.js'
-import { prove, readNamed, readSeconds, trusting } from './arguments.js'
-import { type Authority, bare, format, readAuthority, readConnect } from './authority.js'
-import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
+import type { ClientOptions } from '../index.js'
+import { prove, readKeys, readSeconds, trusting } from './arguments.js'
+import { ask } from './ask.js'
+import { type Authority, format, readAuthority, readConnect } from './authority.js'
+import { codeOf, EXIT, exitCodeOf, gravest, messageOf, UsageError } from './exit.js'
 import { columns, complain, print, printable, remark } from './output.js'
 
 export const PINS_HELP = `Usage: pinfetch pins [options] host[:port]...
@@ -162,32 +156,9 @@ async function describeServer(server: Authority, settings: Settings): Promise<Ou
   }
 }
 
-/** Shakes hands with `server`, wherever it shall be. */
-async function ask(server: Authority, settings: Settings): Promise<ServerPins> {
-  const { connect } = settings
-  let options = settings.client
-  if (connect !== undefined) {
-    const addresses = await lookup(bare(connect.host), { all: true }).catch((cause: unknown) => {
-      throw Object.assign(new Error(`no address of ${connect.host}`, { cause }), {
-        code: 'ERR_DNS',
-      })
-    })
-    options = { ...options, lookup: { [bare(server.host)]: addresses.map((of) => of.address) } }
-  }
-  const client = new Client(options)
-  try {
-    return await client.serverPins(format({ ...server, port: connect?.port ?? server.port }), {
-      presented: settings.isPresented,
-    })
-  } finally {
-    await client.close({ force: true })
-  }
-}
-
 async function describeFile(name: string, settings: Settings): Promise<Outcome> {
   try {
-    const file = await readNamed(name)
-    const keys = keysOf(file, name)
+    const keys = await readKeys(name)
     if (settings.isJson) return { text: line({ file: name, keys }) }
     const rows = keys.map(({ pin, what, subject, notAfter }) =>
       row(settings, pin, [what], subject, notAfter),
@@ -195,14 +166,6 @@ async function describeFile(name: string, settings: Settings): Promise<Outcome> 
     return { text: block(name, rows) }
   } catch (error) {
     return { text: failed(settings, { file: name }, error), error }
-  }
-}
-
-function keysOf(file: Buffer, name: string): DescribedInput[] {
-  try {
-    return describeInputs(file, name)
-  } catch (cause) {
-    throw FileError.of(name, cause)
   }
 }
 

@@ -3,7 +3,7 @@
 import { readNamedText } from '../arguments.js'
 import { type Authority, bare, format, readAuthority } from '../authority.js'
 import { FileError, messageOf } from '../exit.js'
-import type { PatternIndex, PatternSet } from '../patterns.js'
+import { hasPins, type PatternIndex, type PatternSet } from '../patterns.js'
 
 /** What there is to ask. */
 export interface Hosts {
@@ -13,23 +13,33 @@ export interface Hosts {
   readonly unnamed: readonly PatternSet[]
 }
 
-/** The hosts of a policy, and `names`. */
-export function hostsOf(index: PatternIndex, names: readonly Authority[]): Hosts {
+/** The hosts of a policy, and `names`; of all those that one of `patterns` (canonical) contributes to, if it is given. */
+export function hostsOf(
+  index: PatternIndex,
+  names: readonly Authority[],
+  patterns?: ReadonlySet<string>,
+): Hosts {
   const asked = new Map<string, Authority>()
-  for (const { pattern, set } of index.all) {
-    if (pattern.scope !== '' || set.exclude) continue
+  for (const entry of index.all) {
+    const { pattern } = entry
+    if (pattern.scope !== '' || !hasPins(entry)) continue
     const host = pattern.base.includes(':') ? `[${pattern.base}]` : pattern.base
     const authority = { host, port: pattern.port ?? 443 }
     asked.set(format(authority), authority)
   }
   for (const name of names) asked.set(format(name), name)
+  const isMeant = ({ pattern }: PatternSet): boolean => patterns?.has(pattern.text) ?? true
+  for (const [key, { host, port }] of asked) {
+    if (patterns !== undefined && !index.inForce(bare(host), port).some(isMeant)) asked.delete(key)
+  }
   const reached = new Set<string>()
   for (const { host, port } of asked.values()) {
     for (const { pattern } of index.matching(bare(host), port)) reached.add(pattern.text)
   }
-  const unnamed = index.all.filter(
-    ({ pattern, set }) => pattern.scope !== '' && !set.exclude && !reached.has(pattern.text),
-  )
+  const unnamed = index.all.filter((entry) => {
+    const { pattern } = entry
+    return pattern.scope !== '' && hasPins(entry) && !reached.has(pattern.text) && isMeant(entry)
+  })
   return { asked: [...asked.values()], unnamed }
 }
 

@@ -15,6 +15,8 @@ export interface SurveyPlan {
   readonly policy: FilePolicy
   /** Hosts besides those that the policy names, such as those that wildcards stand for. */
   readonly names?: readonly Authority[]
+  /** Asks only the hosts that one of these patterns (canonical) contributes to. @default all */
+  readonly patterns?: ReadonlySet<string>
   /** Vantage points: `direct`, the URLs of proxies, or `environment`. @default ['direct'] */
   readonly vias?: readonly string[]
   /** Where hosts are, for `direct`. @default where their names lead */
@@ -44,7 +46,7 @@ export class Survey {
   constructor(plan: SurveyPlan) {
     this.#plan = plan
     this.#index = new PatternIndex(plan.policy.sets.values())
-    this.#hosts = hostsOf(this.#index, plan.names ?? [])
+    this.#hosts = hostsOf(this.#index, plan.names ?? [], plan.patterns)
     const { targets } = plan
     this.#forwarder = targets === undefined || targets.size === 0 ? null : new Forwarder(targets)
   }
