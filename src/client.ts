@@ -9,6 +9,7 @@ import {
 } from './fetch-all.js'
 import { type ClientOptions, readOptions } from './options.js'
 import type { ClientState, Outcome, ServerPins } from './pending.js'
+import { Reporter } from './policy/report.js'
 import { encodePolicy, type PinsInput, type Policy } from './policy.js'
 import {
   type CallDefaults,
@@ -75,6 +76,8 @@ export class Client {
   readonly #engine: Engine
   readonly #state: ClientState
   readonly #defaults: CallDefaults
+  /** What sends the reports of bad pins. */
+  readonly #reports: Client | null
   /** Undefined until somebody asks for the client's own. */
   #cookieJar: CookieJar | null | undefined
   #closing: Promise<void> | null = null
@@ -84,7 +87,11 @@ export class Client {
   constructor(options?: ClientOptions) {
     const settings = readOptions(options)
     this.#engine = engine()
-    this.#state = this.#engine.createClient(settings)
+    const { report, logger } = settings
+    this.#reports = report === null ? null : new Client(report.client)
+    const reporter =
+      report === null || this.#reports === null ? null : new Reporter(report, this.#reports, logger)
+    this.#state = this.#engine.createClient(settings, reporter)
     this.#defaults = settings
     this.#cookieJar = settings.cookieJar
   }
@@ -263,7 +270,7 @@ export class Client {
     const force = options?.force === true
     if (this.#closing === null || (force && !this.#isForced)) {
       this.#isForced = force
-      this.#closing = this.#engine.close(this.#state, force ? closed() : null)
+      this.#closing = this.#end(force)
     }
     return this.#closing
   }
@@ -300,9 +307,17 @@ export class Client {
     return () => this.#engine.cancel(pending, undefined)
   }
 
+  async #end(force: boolean): Promise<void> {
+    await this.#engine.close(this.#state, force ? closed() : null)
+    await this.#state.reporter?.close(force)
+  }
+
   async #setPolicy(policy: unknown): Promise<PolicySwap> {
     this.#checkOpen()
-    return { closedConnections: await this.#engine.setPolicy(this.#state, encodePolicy(policy)) }
+    const encoded = encodePolicy(policy)
+    const closedConnections = await this.#engine.setPolicy(this.#state, encoded)
+    if (this.#reports !== null) await this.#engine.setPolicy(this.#reports.#state, encoded)
+    return { closedConnections }
   }
 
   #checkOpen(): void {

@@ -21,6 +21,7 @@ import {
   type ServerPins,
   Waiting,
 } from './pending.js'
+import type { Reporter } from './policy/report.js'
 import type { ReadyCall } from './request.js'
 import { detach, ownBytes, Response } from './response.js'
 import { BodySource, STOP, Upload } from './upload.js'
@@ -114,10 +115,10 @@ export class Engine {
   }
 
   /** Makes a client. Throws a PolicyError for settings that contradict each other or cannot be read. */
-  createClient(settings: Settings): ClientState {
+  createClient(settings: Settings, reporter: Reporter | null): ClientState {
     const handle = answer(this.#native.createClient(settings.config)).u32()
     const { onBadPin, lookup, jar, logger } = settings
-    const state = { handle, onBadPin, lookup, jar, logger }
+    const state = { handle, onBadPin, lookup, jar, logger, reporter }
     this.#released.register(state, state.handle, state)
     if (lookup !== null || jar !== null) this.#asked.set(state.handle, new WeakRef(state))
     return state
@@ -504,6 +505,7 @@ export class Engine {
     if (pending.method !== '') {
       if (error instanceof BadPinError) {
         tellBadPin(pending.state.onBadPin, error, pending.method, pending.url, pending.headers)
+        pending.state.reporter?.report(error)
       }
       if (channels.requestError.hasSubscribers)
         channels.requestError.publish({ request: factsOf(pending), error })

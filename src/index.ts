@@ -52,6 +52,8 @@ export type {
   CaSetsInput,
 } from './policy/ca-sets.js'
 export { caSets, lockCaSets } from './policy/ca-sets.js'
+export type { PinReport, ReportOptions } from './policy/report.js'
+export { pinReport } from './policy/report.js'
 export type { PinInput, PinSetInput, PinsInForce, PinsInput, PolicyOptions } from './policy.js'
 export { Policy, policyLookup } from './policy.js'
 export type {

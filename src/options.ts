@@ -5,7 +5,8 @@ import { invalidOption, nameOf, PolicyError } from './errors.js'
 import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import { nearestOf } from './nearest.js'
-import { type PinsInput, type Policy, writePolicy } from './policy.js'
+import { type ReportOptions, type ReportSettings, readReportTo } from './policy/report.js'
+import { type PinsInput, Policy, writePolicy } from './policy.js'
 import {
   type CallDefaults,
   type HeadersInit,
@@ -49,6 +50,13 @@ export interface ClientOptions {
    * @default null
    */
   readonly logger?: Logger | null | undefined
+  /**
+   * Where bad pins are reported as RFC 7469 §3 has it: a URL, or a URL and more. In the background, by connections of
+   * their own that obey the same pins and trust; the same keys of a host once an hour. docs/reports.md
+   *
+   * @default null
+   */
+  readonly reportTo?: string | URL | ReportOptions | null | undefined
   /** What becomes of requests to hosts without pins. @default 'allow' */
   readonly unpinned?: 'allow' | 'refuse' | undefined
   /** The trust anchors, instead of the built-in ones (Mozilla's). @default the built-in ones */
@@ -239,6 +247,7 @@ const NAMES = [
   'pins',
   'onBadPin',
   'logger',
+  'reportTo',
   'unpinned',
   'ca',
   'extraCa',
@@ -317,6 +326,7 @@ export interface Settings extends CallDefaults {
   readonly onBadPin: BadPinHandler | null
   readonly lookup: LookupFunction | null
   readonly logger: Logger | null
+  readonly report: ReportSettings | null
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
   /** The cookie jar that was given, if it is the engine's own. */
@@ -325,7 +335,8 @@ export interface Settings extends CallDefaults {
 
 /** Reads each option once; throws a {@link PolicyError} that names what is wrong. */
 export function readOptions(options: unknown): Settings {
-  const given = readGiven(options)
+  const given = readablePins(readGiven(options))
+  const report = readReport(given)
   const out = new Writer(256)
   if (given.has('pins')) writePolicy(out, given.get('pins'))
   else out.u32(0)
@@ -397,12 +408,41 @@ export function readOptions(options: unknown): Settings {
     onBadPin: onBadPin as BadPinHandler | null, // a function: what it takes can't be asked
     lookup,
     logger: readLogger(given.get('logger')),
+    report,
     jar: jar instanceof CookieJar ? null : (jar ?? null),
     cookieJar: jar instanceof CookieJar ? jar : jar === undefined ? undefined : null,
     baseUrl: readBaseUrl(given.get('baseUrl')),
     hasDefaultType: hasField(headers, 'content-type'),
   }
 }
+
+/** Options whose pins can be read twice, where two clients are to have them: an iterator ends after the first. */
+function readablePins(given: Given): Given {
+  const pins = given.get('pins')
+  if ((given.get('reportTo') ?? null) === null || pins === undefined || pins instanceof Policy)
+    return given
+  return new Map([...given, ['pins', new Policy(pins as PinsInput)]])
+}
+
+/** Reads `reportTo`. What sends reports obeys the same pins and the same trust, and goes its own way. */
+function readReport(given: Given): ReportSettings | null {
+  const own: Record<string, unknown> = { cookieJar: false, redirect: 'error', connections: 2 }
+  for (const name of SHARED_WITH_REPORTS) if (given.has(name)) own[name] = given.get(name)
+  return readReportTo(given.get('reportTo'), own)
+}
+
+const SHARED_WITH_REPORTS = [
+  'pins',
+  'ca',
+  'extraCa',
+  'systemCa',
+  'crl',
+  'minVersion',
+  'lookup',
+  'dnsTtl',
+  'family',
+  'localAddress',
+] as const satisfies readonly (keyof ClientOptions)[]
 
 function readHttp2(value: unknown): number {
   if (value === 'only') return 2

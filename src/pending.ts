@@ -7,6 +7,7 @@ import type { BadPinHandler } from './bad-pin.js'
 import type { ForeignCookieJar } from './cookies.js'
 import type { Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
+import type { Reporter } from './policy/report.js'
 import type { Call, InformationHandler } from './request.js'
 import type { Response } from './response.js'
 import type { PathCertificate } from './wire.js'
@@ -29,6 +30,7 @@ export interface ClientState {
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
   readonly logger: Logger | null
+  readonly reporter: Reporter | null
 }
 
 /** Part of a body. */

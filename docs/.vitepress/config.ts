@@ -78,6 +78,7 @@ function sidebar() {
     group('Pins', [
       page('Policies', '/policy'),
       page('Policy files', '/policy-file'),
+      page('Reports', '/reports'),
       page('Rotation', '/rotation'),
       page('Reports', '/reports'),
       page('Lint', '/lint'),

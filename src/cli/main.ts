@@ -3,7 +3,6 @@
 
 import { parseArgs } from 'node:util'
 import { versions } from '../index.js'
-import { backup } from './backup/backup.js'
 import { check } from './check/check.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
 import { explain } from './explain/explain.js'
@@ -24,7 +23,6 @@ const HELP = `Usage: pinfetch COMMAND [options]
   lint     say what is wrong in policy files, and what will be
   check    ask every host of a policy file, and say what its pins make of it
   rotate   bring new pins into a policy file, and take old ones out of it
-  backup   make a key for later, its certificate request, and its pin
   explain  say which pins apply to a URL and why, and what a change changes
   lock     keep which roots a policy file's named sets stand for
 
@@ -40,7 +38,6 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['lint', lint],
   ['check', check],
   ['rotate', rotate],
-  ['backup', backup],
   ['explain', explain],
   ['lock', lock],
 ])
