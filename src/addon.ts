@@ -72,6 +72,15 @@ function explained(require: NodeJS.Require, cause: unknown): PinfetchError {
       ],
       cause,
     )
+  const named = process.env.NAPI_RS_NATIVE_LIBRARY_PATH
+  if (named)
+    return failure(
+      [
+        `pinfetch cannot load ${named}, which NAPI_RS_NATIVE_LIBRARY_PATH names (${on}).`,
+        'Without that variable the binary of the installed package is loaded.',
+      ],
+      cause,
+    )
   const wanted = packageOf(platform)
   if (isInstalled(require, wanted)) {
     const reason = reasonOf(require, wanted) ?? cause

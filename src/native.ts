@@ -1,4 +1,4 @@
-import { loadAddon } from './addon.js'
+import { loadAddon, platformPackage } from './addon.js'
 import { errorOf } from './errors.js'
 import {
   type BuiltInAnchors,
@@ -99,7 +99,11 @@ export function lookUpPolicy(
   return { patterns: record.strs(), pins: record.pins() }
 }
 
-/** The versions of what decides about trust, for people. */
+/**
+ * The versions of pinfetch and of what it is made of, for people: `pinfetch`, `tls`, `paths`, `crypto`, `roots`, `http`;
+ * the `package` that has the binary of this platform, and the `target` that it was built for.
+ */
 export function versions(): Record<string, string> {
-  return JSON.parse(addon().versions())
+  const from = platformPackage()
+  return { ...JSON.parse(addon().versions()), ...(from !== undefined && { package: from }) }
 }

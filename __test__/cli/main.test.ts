@@ -16,7 +16,7 @@ test('--help tells every command, and every option of a command that the manual 
   const manual = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
   const help = await command.run(['--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
-  for (const name of ['pins', 'fetch', 'verify', 'lint', 'explain']) {
+  for (const name of ['pins', 'fetch', 'verify', 'lint', 'explain', 'doctor']) {
     expect(help.stdout).toContain(`\n  ${name} `)
     const told = await command.run([name, '--help'])
     expect(told).toMatchObject({ code: 0, stderr: '' })
@@ -45,6 +45,7 @@ test('the exit code is told by the code of the error', () => {
     ['ERR_POLICY_UNPINNED', 2],
     ['ERR_POLICY_PLAINTEXT', 2],
     ['ERR_INTERNAL', 1],
+    ['ERR_ADDON', 1],
   ] as const) {
     expect(exitCodeOf(Object.assign(new Error('reason'), { code })), code).toBe(exit)
   }

@@ -89,7 +89,10 @@ test('the package of the platform is loaded', async () => {
   ] as const) {
     // another's beside it is not taken: it would not load
     const packages = { 'linux-arm64-gnu': FAILS, [name]: WORKS }
-    expect(await firstUse({ ...machine, packages }), name).toEqual({ pinfetch: '1.2.3' })
+    expect(await firstUse({ ...machine, packages }), name).toEqual({
+      pinfetch: '1.2.3',
+      package: `@pinfetch/native-${name}`,
+    })
   }
 })
 

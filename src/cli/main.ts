@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { versions } from '../index.js'
 import { check } from './check/check.js'
+import { doctor } from './doctor.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
 import { explain } from './explain/explain.js'
 import { fetch } from './fetch.js'
@@ -25,6 +26,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   rotate   bring new pins into a policy file, and take old ones out of it
   explain  say which pins apply to a URL and why, and what a change changes
   lock     keep which roots a policy file's named sets stand for
+  doctor   print what is installed, and whether it runs
 
   --help, --version
 
@@ -40,6 +42,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['rotate', rotate],
   ['explain', explain],
   ['lock', lock],
+  ['doctor', doctor],
 ])
 
 /** The names of all commands, for errors. */

@@ -481,7 +481,13 @@ pub(crate) fn built_in_anchors() -> Vec<u8> {
 
 pub(crate) fn versions() -> String {
     format!(
-        r#"{{"pinfetch":"{}","http":"hyper 1","tls":"rustls 0.23","paths":"rustls-webpki 0.103","roots":"{BUILT_IN_ROOTS}"}}"#,
-        env!("CARGO_PKG_VERSION")
+        r#"{{"pinfetch":"{}","target":"{}","tls":"rustls {}","paths":"rustls-webpki {}","crypto":"ring {}","roots":"{BUILT_IN_ROOTS}","http":"hyper {}, h2 {}"}}"#,
+        env!("CARGO_PKG_VERSION"),
+        env!("TARGET_TRIPLE"),
+        env!("VERSION_OF_rustls"),
+        env!("VERSION_OF_rustls_webpki"),
+        env!("VERSION_OF_ring"),
+        env!("VERSION_OF_hyper"),
+        env!("VERSION_OF_h2"),
     )
 }
