@@ -4,6 +4,7 @@ import { codeOf, errorCodes, errorOf } from '../src/errors.js'
 import { answer } from '../src/native.js'
 import { readOptions } from '../src/options.js'
 import { writePolicy } from '../src/policy.js'
+import { Swap } from '../src/swap.js'
 import {
   Completion,
   informationHeaders,
@@ -41,8 +42,10 @@ import {
   writeRead,
   writeRelease,
   writeReleaseJar,
+  writeReleaseLivePolicy,
   writeRequest,
   writeSave,
+  writeSetLivePolicy,
   writeSetPolicy,
   writeUpload,
 } from '../src/wire.js'
@@ -93,9 +96,18 @@ function write(out: Writer, vector: Vector): void {
     case 'SET_POLICY': {
       const policy = new Writer(8)
       writePolicy(policy, pinsOf(vector.policy))
-      writeSetPolicy(out, id, client, policy.written())
+      writeSetPolicy(out, id, client, vector.force, policy.written())
       break
     }
+    case 'SET_LIVE_POLICY': {
+      const policy = new Writer(8)
+      writePolicy(policy, pinsOf(vector.policy))
+      writeSetLivePolicy(out, id, vector.live, vector.force, policy.written())
+      break
+    }
+    case 'RELEASE_LIVE_POLICY':
+      writeReleaseLivePolicy(out, vector.live)
+      break
     case 'CLOSE':
       writeClose(out, id, client, vector.force)
       break
@@ -208,6 +220,13 @@ describe('completions', () => {
       case 'DONE':
         expect([chunk[at], record.u32()]).toEqual([Completion.done, vector.count])
         break
+      case 'SWAPPED': {
+        const { closed, gained, lost, changed } = vector
+        expect([chunk[at], record.u32()]).toEqual([Completion.swapped, closed])
+        const swap = new Swap(closed, chunk.subarray(record.at))
+        expect(swap.toJSON()).toEqual({ closedConnections: closed, gained, lost, changed })
+        break
+      }
       case 'LOOKUP':
         expect([chunk[at], u32At(chunk, at + 1), record.u32(), record.str()]).toEqual([
           Completion.lookup,

@@ -23,6 +23,7 @@ import {
   splitInput,
 } from './request.js'
 import type { Response } from './response.js'
+import { type PolicySwap, readForce, type SwapOptions } from './swap.js'
 import type { ProxyStats } from './wire.js'
 
 /** How to close a client. */
@@ -49,12 +50,6 @@ export interface ProbeOptions {
 export type ProbeVerdict<Proxy extends string | URL = string | URL> =
   | { readonly proxy: Proxy; readonly pins: ServerPins; readonly error: null }
   | { readonly proxy: Proxy; readonly pins: null; readonly error: unknown }
-
-/** What putting a new policy in force has done. */
-export interface PolicySwap {
-  /** How many live connections the new policy refused; they are closed. */
-  readonly closedConnections: number
-}
 
 /**
  * Makes requests, and proves who answers: nothing is sent to, or read from, a pinned host over a connection whose
@@ -193,15 +188,19 @@ export class Client {
    * Replaces the pins. Resolves when the new ones are in force: live connections that they refuse are closed by then,
    * the others and their requests don't notice.
    *
-   * Rejects with a {@link PolicyError} for bad pins; the old ones stay in force then.
+   * Rejects with a {@link PolicyError} for bad pins, and for a client whose pins are a {@link LivePolicy}; the old ones
+   * stay in force then.
    */
-  setPins(pins: PinsInput | Policy): Promise<PolicySwap> {
-    return this.#setPolicy(pins)
+  setPins(pins: PinsInput | Policy, options?: SwapOptions): Promise<PolicySwap> {
+    return this.#setPolicy(pins, options, true)
   }
 
-  /** As {@link setPins}, for a policy that was read before. */
-  setPolicy(policy: Policy): Promise<PolicySwap> {
-    return this.#setPolicy(policy)
+  /**
+   * As {@link setPins}, but that a policy which would close connections that have traffic now is refused unless forced:
+   * `ERR_POLICY_CUTS_OFF` names the hosts, and nothing changes.
+   */
+  setPolicy(policy: Policy, options?: SwapOptions): Promise<PolicySwap> {
+    return this.#setPolicy(policy, options, false)
   }
 
   /**
@@ -312,12 +311,17 @@ export class Client {
     await this.#state.reporter?.close(force)
   }
 
-  async #setPolicy(policy: unknown): Promise<PolicySwap> {
+  async #setPolicy(
+    policy: unknown,
+    options: SwapOptions | undefined,
+    forceByDefault: boolean,
+  ): Promise<PolicySwap> {
     this.#checkOpen()
+    const force = readForce(options, forceByDefault)
     const encoded = encodePolicy(policy)
-    const closedConnections = await this.#engine.setPolicy(this.#state, encoded)
-    if (this.#reports !== null) await this.#engine.setPolicy(this.#reports.#state, encoded)
-    return { closedConnections }
+    const swap = await this.#engine.setPolicy(this.#state, encoded, force)
+    if (this.#reports !== null) await this.#engine.setPolicy(this.#reports.#state, encoded, true)
+    return swap
   }
 
   #checkOpen(): void {

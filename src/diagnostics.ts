@@ -1,7 +1,9 @@
 import { channel } from 'node:diagnostics_channel'
 import type { BadPinEvent } from './bad-pin.js'
 import type { Connection, TlsFacts } from './connection.js'
+import type { Policy } from './policy.js'
 import type { Response } from './response.js'
+import type { PolicySwap } from './swap.js'
 
 /** The request that a message is about: credentials are taken out. */
 export interface RequestFacts {
@@ -35,6 +37,13 @@ export interface ConnectionOpenMessage {
  * else is told. */
 export interface ConnectionCloseMessage {
   readonly connection: ConnectionFacts
+}
+
+/** Published when a policy has been put in force, before the promise that tells of it resolves. */
+export interface PolicySwapMessage {
+  /** The policy, where it is a {@link LivePolicy}'s; else null. */
+  readonly policy: Policy | null
+  readonly swap: PolicySwap
 }
 
 /** What is known of a connection. */
@@ -76,4 +85,6 @@ export const channels = {
   connectionClose: channel('pinfetch:connection:close'),
   /** {@link BadPinMessage} */
   badPin: channel('pinfetch:bad-pin'),
+  /** {@link PolicySwapMessage} */
+  policySwap: channel('pinfetch:policy:swap'),
 } as const

@@ -24,6 +24,7 @@ import {
 import type { Reporter } from './policy/report.js'
 import type { ReadyCall } from './request.js'
 import { detach, ownBytes, Response } from './response.js'
+import { Swap } from './swap.js'
 import { BodySource, STOP, Upload } from './upload.js'
 import {
   type BodyRecord,
@@ -55,8 +56,10 @@ import {
   writeRead,
   writeRelease,
   writeReleaseJar,
+  writeReleaseLivePolicy,
   writeRequest,
   writeSave,
+  writeSetLivePolicy,
   writeSetPolicy,
   writeUpload,
 } from './wire.js'
@@ -71,6 +74,16 @@ const SUBMISSIONS = 64 * 1024
 const SMALL_CHUNK = 32 * 1024
 /** The process may end when nothing has been in flight for so long: one request after the other toggles nothing. */
 const REST_MS = 2
+
+/** Whose work it is that is no client's. */
+const NOBODY: ClientState = {
+  handle: 0,
+  onBadPin: null,
+  lookup: null,
+  jar: null,
+  logger: null,
+  reporter: null,
+}
 
 // Promises are made by one executor that leaves its functions here: a closure for each request would cost more.
 let madeResolve: (outcome: Outcome) => void
@@ -100,6 +113,11 @@ export class Engine {
   readonly #released = new FinalizationRegistry<number>((handle) => {
     this.#asked.delete(handle)
     writeRelease(this.#out, handle)
+    this.#schedule()
+  })
+
+  readonly #releasedLive = new FinalizationRegistry<number>((handle) => {
+    writeReleaseLivePolicy(this.#out, handle)
     this.#schedule()
   })
 
@@ -188,17 +206,38 @@ export class Engine {
     if (pending !== undefined) this.cancel(pending, reason)
   }
 
-  /** Puts a policy (encoded) in force; resolves to how many connections it has closed. */
-  setPolicy(state: ClientState, policy: Uint8Array): Promise<number> {
-    const promise = this.#task(state, (id) => writeSetPolicy(this.#out, id, state.handle, policy))
-    // a SET_POLICY is answered by a DONE or an ERROR
-    const closed = promise as Promise<number>
-    const { logger } = state
-    if (logger === null) return closed
-    return closed.then((closedConnections) => {
-      log(logger, 'info', 'policy in force', { closedConnections })
-      return closedConnections
-    })
+  /** Puts a policy (encoded) in force. */
+  async setPolicy(state: ClientState, policy: Uint8Array, force: boolean): Promise<Swap> {
+    const promise = this.#task(state, (id) =>
+      writeSetPolicy(this.#out, id, state.handle, force, policy),
+    )
+    const swap = (await promise) as Swap // a SET_POLICY is answered by a SWAPPED or an ERROR
+    if (channels.policySwap.hasSubscribers) channels.policySwap.publish({ policy: null, swap })
+    if (state.logger !== null) {
+      const { closedConnections } = swap
+      log(state.logger, 'info', 'policy in force', { closedConnections })
+    }
+    return swap
+  }
+
+  /** Makes a policy (encoded) that clients share, for as long as `owner` is held; gives its number. */
+  createLivePolicy(owner: object, policy: Uint8Array): number {
+    const handle = answer(this.#native.createLivePolicy(policy)).u32()
+    this.#releasedLive.register(owner, handle)
+    return handle
+  }
+
+  /** How many clients share a policy. */
+  livePolicyClients(handle: number): number {
+    return this.#native.livePolicyClients(handle)
+  }
+
+  /** Puts a policy (encoded) in force for all that share it. */
+  setLivePolicy(handle: number, policy: Uint8Array, force: boolean): Promise<Swap> {
+    const promise = this.#task(NOBODY, (id) =>
+      writeSetLivePolicy(this.#out, id, handle, force, policy),
+    )
+    return promise as Promise<Swap> // a SET_LIVE_POLICY is answered by a SWAPPED or an ERROR
   }
 
   /** Shakes hands with `authority` and tells its keys. */
@@ -353,6 +392,11 @@ export class Engine {
         break
       case Completion.done:
         this.#settle(number, (pending) => pending.resolve(u32At(chunk, at + 5)))
+        break
+      case Completion.swapped:
+        this.#settle(number, (pending) =>
+          pending.resolve(new Swap(u32At(chunk, at + 5), Buffer.from(chunk.subarray(at + 9, end)))),
+        )
         break
       case Completion.lookup:
         this.#lookUp(number, new Reader(chunk, at + 5))

@@ -52,6 +52,7 @@ const CODES = {
   79: 'ERR_POLICY_INVALID_CA',
   80: 'ERR_POLICY_INVALID_EXCLUDE',
   85: 'ERR_POLICY_CA_SET',
+  86: 'ERR_POLICY_CUTS_OFF',
   90: 'ERR_INVALID_URL',
   91: 'ERR_INVALID_ARGUMENT',
 } as const
@@ -286,6 +287,21 @@ export class ProtocolError extends PinfetchError {
   }
 }
 
+/** A host with traffic whose connections a policy would close. */
+export interface CutOff {
+  /** In canonical form. */
+  readonly hostname: string
+  readonly port: number
+  /** How many of its connections have traffic: a request in flight, or one answered in the last 60 seconds. */
+  readonly connections: number
+  /** The patterns of the new policy that match the host; empty where it has none. */
+  readonly patterns: readonly string[]
+  /** The pins of the verified path of such a connection, end entity first: `sha256/` + base64; empty over `http:`. */
+  readonly foundPins: readonly string[]
+  /** What requests to it would reject with. */
+  readonly code: ErrorCode
+}
+
 /** Where in a policy or in options something is wrong. */
 export interface PolicyPlace {
   /** The option's name. */
@@ -308,6 +324,8 @@ export interface PolicyPlace {
   readonly column?: number | undefined
   /** Where in the policy file: a JSON pointer (RFC 6901). */
   readonly pointer?: string | undefined
+  /** `ERR_POLICY_CUTS_OFF`: the hosts, sorted. */
+  readonly cutOffs?: readonly CutOff[] | undefined
 }
 
 /** A pin, a host pattern or an option is wrong, or the policy forbids the request. Nothing was sent. */
@@ -322,10 +340,11 @@ export class PolicyError extends PinfetchError implements PolicyPlace {
   declare readonly line?: number
   declare readonly column?: number
   declare readonly pointer?: string
+  declare readonly cutOffs?: readonly CutOff[]
   constructor(code: ErrorCode, message: string, place: PolicyPlace = {}, options?: ErrorOptions) {
     super(code, message, options)
     keep(this, place, ['option', 'pattern', 'index', 'input', 'hostname', 'port'])
-    keep(this, place, ['file', 'line', 'column', 'pointer'])
+    keep(this, place, ['file', 'line', 'column', 'pointer', 'cutOffs'])
   }
 }
 
@@ -411,7 +430,7 @@ export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate
       return new ProtocolError(code, failure)
     case 7:
     case 8:
-      return new PolicyError(code, failure.message, failure, causeOf(failure))
+      return new PolicyError(code, failure.message, placeOf(failure), causeOf(failure))
     case 9: {
       const error = invalidArgument(
         failure.message,
@@ -422,6 +441,11 @@ export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate
     default:
       return new PinfetchError(code, failure.message, causeOf(failure))
   }
+}
+
+function placeOf({ cutOffs, ...place }: Failure): PolicyPlace {
+  if (cutOffs === undefined) return place
+  return { ...place, cutOffs: cutOffs.map((host) => ({ ...host, code: codeOf(host.code) })) }
 }
 
 /** What the layer below said, as an error of its own with the system's code. */

@@ -3,7 +3,6 @@ export { defaultBadPinHandler } from './bad-pin.js'
 export type { BodyInit } from './body.js'
 export type {
   CloseOptions,
-  PolicySwap,
   ProbeOptions,
   ProbeVerdict,
   ServerPinsOptions,
@@ -17,12 +16,13 @@ export type {
   ConnectionCloseMessage,
   ConnectionFacts,
   ConnectionOpenMessage,
+  PolicySwapMessage,
   RequestCreateMessage,
   RequestErrorMessage,
   RequestFacts,
   RequestResponseMessage,
 } from './diagnostics.js'
-export type { BadPinReport, ErrorCode, PolicyPlace } from './errors.js'
+export type { BadPinReport, CutOff, ErrorCode, PolicyPlace } from './errors.js'
 export {
   AbortError,
   BadPinError,
@@ -38,6 +38,8 @@ export {
 } from './errors.js'
 export type { FetchAllOptions, FetchAllResult } from './fetch-all.js'
 export { Headers } from './headers.js'
+export type { LivePolicyEvents, LivePolicyListener } from './live-policy.js'
+export { LivePolicy, PolicySwapEvent } from './live-policy.js'
 export type { LogFacts, LogFunction, Logger, LogLevel } from './logger.js'
 export type { LookupFunction } from './lookup.js'
 export { describeInputs, versions } from './native.js'
@@ -85,6 +87,7 @@ export type {
 } from './request.js'
 export type { Timings } from './response.js'
 export { Response } from './response.js'
+export type { PolicySwap, SwapOptions } from './swap.js'
 export type { VerifyChainRequest, VerifyChainResult } from './verify.js'
 export { verifyChain } from './verify.js'
 export type { DescribedInput, PathCertificate, Phase, ProxyStats, Role } from './wire.js'

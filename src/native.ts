@@ -20,6 +20,10 @@ export interface NativeEngine {
   proxyStats(client: number): Buffer
   /** Lets requests of `client` go through a proxy again; answers with a Reply. */
   releaseProxy(client: number, url: string): Buffer
+  /** Makes a policy that clients share; answers with a Reply. */
+  createLivePolicy(policy: Uint8Array): Buffer
+  /** How many clients share a policy. */
+  livePolicyClients(policy: number): number
   /** Asks something of a cookie jar; answers with a Reply. */
   cookieJar(request: Uint8Array): Buffer
   /** Takes the records in `submissions[..length]`; the buffer is the caller's again on return. */

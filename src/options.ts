@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { BadPinHandler } from './bad-pin.js'
 import { CookieJar, type ForeignCookieJar, handleOf } from './cookies.js'
 import { invalidOption, nameOf, PolicyError } from './errors.js'
+import { handleOfLivePolicy, LivePolicy } from './live-policy.js'
 import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import { nearestOf } from './nearest.js'
@@ -34,8 +35,8 @@ export type LookupMap =
 
 /** What a client can be told. Unknown and misspelt options are errors. */
 export interface ClientOptions {
-  /** Which keys each host may have. Leave it out for a client without pins: `undefined` is refused. @default {} */
-  readonly pins?: PinsInput | Policy
+  /** Which keys each host may have; a {@link LivePolicy} for keys that change for many clients at once. Leave it out for a client without pins: `undefined` is refused. @default {} */
+  readonly pins?: PinsInput | Policy | LivePolicy
   /**
    * Told of each request that is refused for its pins, before its promise rejects. It cannot let the request through;
    * what it throws, or rejects with, becomes a process warning.
@@ -338,7 +339,9 @@ export function readOptions(options: unknown): Settings {
   const given = readablePins(readGiven(options))
   const report = readReport(given)
   const out = new Writer(256)
-  if (given.has('pins')) writePolicy(out, given.get('pins'))
+  const pins = given.get('pins')
+  const live = pins instanceof LivePolicy ? handleOfLivePolicy(pins) : null
+  if (given.has('pins') && live === null) writePolicy(out, pins)
   else out.u32(0)
   out.u8(choice(given, 'unpinned', DEFAULTS.unpinned, { allow: 0, refuse: 1 }))
   if (given.has('ca')) {
@@ -400,6 +403,8 @@ export function readOptions(options: unknown): Settings {
   out.u32(count(given, 'maxHeaderCount', DEFAULTS.maxHeaderCount, 1, LARGEST_U32))
   out.flag(flag(given, 'postQuantum', DEFAULTS.postQuantum))
   out.u32(count(given, 'totalConnections', DEFAULTS.totalConnections, 0, LARGEST_U32))
+  out.flag(live !== null)
+  if (live !== null) out.u32(live)
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

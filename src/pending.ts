@@ -10,6 +10,7 @@ import type { LookupFunction } from './lookup.js'
 import type { Reporter } from './policy/report.js'
 import type { Call, InformationHandler } from './request.js'
 import type { Response } from './response.js'
+import type { PolicySwap } from './swap.js'
 import type { PathCertificate } from './wire.js'
 
 /** What a server showed of its keys. */
@@ -42,8 +43,8 @@ export interface BodyPiece {
   readonly trailers: string[]
 }
 
-/** What a submission that is answered once can resolve to: a response, a piece of its body, a count, pins. */
-export type Outcome = Response | BodyPiece | number | ServerPins
+/** What a submission that is answered once can resolve to: a response, a piece of its body, a count, pins, a swap. */
+export type Outcome = Response | BodyPiece | number | ServerPins | PolicySwap
 
 /** What can give a request up. */
 interface Canceller {

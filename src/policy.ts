@@ -138,9 +138,17 @@ export function writePolicy(
       `pins is ${nameOf(pins)}: give an object of host patterns and their pins`,
     )
   }
+  const isIterable = Symbol.iterator in pins && typeof pins[Symbol.iterator] === 'function'
+  // a promise of a policy, or a live one, has no patterns of its own: as an object of patterns it would pin nothing
+  if (!isIterable && nameOf(pins) !== 'an object') {
+    throw invalidOption(
+      'pins',
+      `pins is ${nameOf(pins)}: give an object of host patterns and their pins, and of a promise what it resolves to`,
+    )
+  }
   const count = out.openCount()
   let sets = 0
-  if (Symbol.iterator in pins && typeof pins[Symbol.iterator] === 'function') {
+  if (isIterable) {
     // just seen to be iterable; each entry is checked below
     for (const entry of pins as Iterable<unknown>) {
       if (!Array.isArray(entry) || entry.length !== 2 || typeof entry[0] !== 'string') {

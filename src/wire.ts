@@ -19,6 +19,8 @@ export const Submission = {
   cookiesReply: 10,
   releaseJar: 11,
   upload: 12,
+  setLivePolicy: 20,
+  releaseLivePolicy: 21,
 } as const
 
 /** Kinds of completion (engine → JavaScript). */
@@ -35,6 +37,7 @@ export const Completion = {
   cookies: 10,
   upload: 11,
   information: 12,
+  swapped: 20,
 } as const
 
 /** The time limit of a request that has none of its own: the client's holds. */
@@ -163,6 +166,18 @@ export interface Failure {
   status?: number
   reason?: string
   socksCode?: number
+  cutOffs?: CutOffRecord[]
+}
+
+/** A host that a policy would cut off. */
+export interface CutOffRecord {
+  hostname: string
+  port: number
+  connections: number
+  patterns: string[]
+  foundPins: string[]
+  /** A number of `errors.ts`' table. */
+  code: number
 }
 
 /**
@@ -424,11 +439,46 @@ export function writeCancel(out: Writer, id: number): void {
 }
 
 /** Writes a SET_POLICY; `policy` is an encoded policy. */
-export function writeSetPolicy(out: Writer, id: number, client: number, policy: Uint8Array): void {
-  const start = out.open(Submission.setPolicy)
+export function writeSetPolicy(
+  out: Writer,
+  id: number,
+  client: number,
+  force: boolean,
+  policy: Uint8Array,
+): void {
+  writePolicyFor(out, Submission.setPolicy, id, client, force, policy)
+}
+
+/** Writes a SET_LIVE_POLICY: the same for all clients that share the policy of the number `live`. */
+export function writeSetLivePolicy(
+  out: Writer,
+  id: number,
+  live: number,
+  force: boolean,
+  policy: Uint8Array,
+): void {
+  writePolicyFor(out, Submission.setLivePolicy, id, live, force, policy)
+}
+
+function writePolicyFor(
+  out: Writer,
+  kind: number,
+  id: number,
+  whom: number,
+  force: boolean,
+  policy: Uint8Array,
+): void {
+  const start = out.open(kind)
   out.u32(id)
-  out.u32(client)
+  out.u32(whom)
+  out.flag(force)
   out.raw(policy)
+  out.close(start)
+}
+
+export function writeReleaseLivePolicy(out: Writer, live: number): void {
+  const start = out.open(Submission.releaseLivePolicy)
+  out.u32(live)
   out.close(start)
 }
 
@@ -901,6 +951,16 @@ function readField(failure: Failure, tag: number, value: Reader): void {
       break
     case 24:
       failure.socksCode = value.u8()
+      break
+    case 40:
+      failure.cutOffs = value.list(() => ({
+        hostname: value.str(),
+        port: value.u16(),
+        connections: value.u32(),
+        patterns: value.strs(),
+        foundPins: value.pins(),
+        code: value.u16(),
+      }))
       break
     default: // a field that this version does not know; the code and message say enough
   }

@@ -178,9 +178,8 @@ test('new pins are in force when the swap resolves: live connections that they r
   })
   expect((await client.get(server.url)).status).toBe(200)
   expect(await server.stats()).toMatchObject({ accepted: 1 })
-  expect(await client.setPolicy(new Policy({ [server.hostname]: [pinA] }))).toEqual({
-    closedConnections: 1,
-  })
+  const refusing = new Policy({ [server.hostname]: [pinA] })
+  expect(await client.setPolicy(refusing, { force: true })).toEqual({ closedConnections: 1 })
   await expect(client.get(server.url)).rejects.toMatchObject({
     code: 'ERR_BAD_PIN',
     expectedPins: [pinA],

@@ -13,7 +13,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use crate::coding::{self, CodingError, Codings, Decoder, Limits};
-use crate::config::{Config, ConnectionKey, RedirectMode, Scheme, Trust};
+use crate::config::{Config, ConnectionKey, PolicyChoice, RedirectMode, Scheme, Trust};
 use crate::connect::key_log::KeyLogFile;
 use crate::connect::proxy::Proxy;
 use crate::connect::roots::Roots;
@@ -28,6 +28,7 @@ use crate::exchange::interim::OnInterim;
 use crate::exchange::upload::{MessageBody, Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
 use crate::gate::{Gate, InFlight, ProxyStats};
+use crate::reload::Swap;
 use crate::retry::Retry;
 use crate::target::{Target, parse_authority};
 use crate::{redirect, reload};
@@ -241,9 +242,9 @@ impl Client {
     ///
     /// # Errors
     /// [`RequestError::Option`] when pins meet [`Trust::Insecure`] or a trust anchor or revocation list cannot be used.
-    pub fn new(config: Config, environment: &Environment) -> Result<Self, RequestError> {
+    pub fn new(mut config: Config, environment: &Environment) -> Result<Self, RequestError> {
         let verification = match &config.trust {
-            Trust::Insecure if !config.policy.is_empty() => {
+            Trust::Insecure if config.policy.may_pin() => {
                 return Err(reload::insecure_with_pins());
             }
             Trust::Insecure => Verification::Insecure,
@@ -258,9 +259,16 @@ impl Client {
         );
         let fields = client_fields(&config)?;
         let tls = tls_settings(&config)?;
-        Ok(Self {
-            gate: Gate::new(config, fields, verification, tls, on_gone, next_connection),
-        })
+        let choice = std::mem::take(&mut config.policy); // else it would stay for the client's life
+        let make = |policy| {
+            let (on_gone, next) = (on_gone, next_connection);
+            Gate::new(config, policy, fields, verification, tls, on_gone, next)
+        };
+        let gate = match choice {
+            PolicyChoice::Own(policy) => make(policy),
+            PolicyChoice::Live(live) => live.join(make),
+        };
+        Ok(Self { gate })
     }
 
     /// Sends `request` and reads the response's header section, and its body where that is small.
@@ -433,17 +441,43 @@ impl Client {
         }
     }
 
-    /// Puts `policy` in force. Resolves with the number of connections that it closed, once they are closed: from then
-    /// on nothing is sent on a connection whose verified path the policy refuses. Other connections don't notice.
+    /// Puts the policy that `policy` resolves to in force; it is awaited when the swaps that were asked for before are
+    /// over. Resolves once the connections that the new policy refuses are closed: from then on nothing is sent on a
+    /// connection whose verified path it refuses. Other connections don't notice.
+    ///
+    /// Unless `is_forced`, a policy that would close a connection which has traffic (a request under way, or one answered
+    /// in the last minute) is refused, and nothing changes. A host that merely has no pins any more is not cut off.
     ///
     /// # Errors
-    /// [`RequestError::Option`] for pins on a client that skips verification; [`RequestError::ClientClosed`].
-    #[expect(
-        clippy::unused_async,
-        reason = "a swap may have to wait some day, and callers should not change then"
-    )]
-    pub async fn set_policy(&self, policy: Policy) -> Result<usize, RequestError> {
-        reload::swap(&self.gate, policy)
+    /// [`RequestError::CutsOff`]; [`RequestError::Option`] for pins on a client that skips verification;
+    /// [`RequestError::Option`] where the policy is a [`LivePolicy`](crate::LivePolicy), which is set itself;
+    /// [`RequestError::ClientClosed`]; and whatever `policy` fails with.
+    pub async fn set_policy(
+        &self,
+        policy: impl Future<Output = Result<Arc<Policy>, RequestError>>,
+        is_forced: bool,
+    ) -> Result<Swap, RequestError> {
+        if self.gate.shares_its_policy() {
+            return Err(RequestError::Option {
+                code: Code::PolicyInvalidOption,
+                problem: "the client's pins are a LivePolicy, which other clients obey too: call its set(…), or give the \
+                          client pins of its own"
+                    .into(),
+            });
+        }
+        let _turn = self.gate.swapping.lock().await;
+        let policy = policy.await?;
+        let before = {
+            let state = self.gate.lock();
+            if state.closed {
+                return Err(RequestError::ClientClosed);
+            }
+            state.policy.clone()
+        };
+        let diff = reload::compare(&before, &policy).await;
+        let closed = reload::swap(std::slice::from_ref(&self.gate), &policy, is_forced)?;
+        reload::retire(before);
+        Ok(Swap { closed, diff })
     }
 
     /// Shakes hands with `authority` (`host` or `host:port`, 443 by default), sends nothing, and tells what it shows.

@@ -13,6 +13,7 @@ use crate::connect::identity::Identity;
 use crate::connect::proxy::{EnvironmentProxies, Proxy};
 use crate::cookies::Cookies;
 use crate::exchange::fields::Field;
+use crate::live_policy::LivePolicy;
 use crate::retry::Retry;
 
 /// What a client can be told. Fixed for the client's life but for the policy, which [`Client::set_policy`] swaps.
@@ -24,8 +25,8 @@ use crate::retry::Retry;
     reason = "switches that have nothing to do with each other"
 )]
 pub struct Config {
-    /// The pins in force at the start.
-    pub policy: Policy,
+    /// Which pins are in force.
+    pub policy: PolicyChoice,
     /// What becomes of hosts without pins.
     pub unpinned: Unpinned,
     /// Whose word on certificates counts.
@@ -94,7 +95,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            policy: Policy::default(),
+            policy: PolicyChoice::default(),
             unpinned: Unpinned::Allow,
             trust: Trust::Anchors(TrustAnchors::default()),
             server_name: None,
@@ -127,6 +128,38 @@ impl Default for Config {
             headers: Vec::new(),
             header_limits: HeaderLimits::default(),
         }
+    }
+}
+
+/// Which pins are in force.
+#[derive(Clone, Debug)]
+pub enum PolicyChoice {
+    /// These, until the client is given others.
+    Own(Arc<Policy>),
+    /// Those that many clients obey.
+    Live(LivePolicy),
+}
+
+impl Default for PolicyChoice {
+    /// None.
+    fn default() -> Self {
+        Self::Own(Arc::default())
+    }
+}
+
+impl PolicyChoice {
+    /// Whether it pins something, or may one day.
+    pub(crate) fn may_pin(&self) -> bool {
+        match self {
+            Self::Own(policy) => !policy.is_empty(),
+            Self::Live(_) => true,
+        }
+    }
+}
+
+impl From<Policy> for PolicyChoice {
+    fn from(policy: Policy) -> Self {
+        Self::Own(Arc::new(policy))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::coding::CodingError;
 use crate::connect::proxy::ProxyError;
 use crate::deadline::Phase;
 use crate::exchange::upload::UploadError;
+use crate::reload::CutOffs;
 
 /// Why a request got no response. New variants may come; [`code`](Self::code) is the contract, the text is not.
 ///
@@ -176,6 +177,9 @@ pub enum RequestError {
         /// The port.
         port: u16,
     },
+    /// The policy to be put in force refuses connections that have traffic; the one before stays in force.
+    #[error("{0}")]
+    CutsOff(Arc<CutOffs>),
     /// An option contradicts another or cannot be read.
     #[error("{problem}")]
     Option {
@@ -270,6 +274,7 @@ impl RequestError {
             Self::Policy(error) => Code::of_policy(error),
             Self::Unpinned { .. } => Code::PolicyUnpinned,
             Self::Plaintext { .. } => Code::PolicyPlaintext,
+            Self::CutsOff(_) => Code::PolicyCutsOff,
             Self::Option { code, .. } => *code,
             Self::Url { .. } => Code::InvalidUrl,
             Self::Argument(_) => Code::InvalidArgument,
@@ -414,6 +419,8 @@ codes! {
     PolicyInvalidExclude = 80, "ERR_POLICY_INVALID_EXCLUDE";
     /// A named set of a CA's roots that is unknown, or of which nobody said as of when.
     PolicyCaSet = 85, "ERR_POLICY_CA_SET";
+    /// A new policy refuses connections that have traffic.
+    PolicyCutsOff = 86, "ERR_POLICY_CUTS_OFF";
     /// The URL cannot be requested.
     InvalidUrl = 90, "ERR_INVALID_URL";
     /// A method or header field cannot be sent.

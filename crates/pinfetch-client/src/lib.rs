@@ -17,6 +17,7 @@ mod deadline;
 mod error;
 mod exchange;
 mod gate;
+mod live_policy;
 mod redirect;
 mod reload;
 mod retry;
@@ -25,8 +26,8 @@ mod target;
 pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, Via};
 pub use coding::{Coding, CodingError};
 pub use config::{
-    Config, Family, HeaderLimits, Http2Choice, MinVersion, ProxyChoice, RedirectMode, Trust,
-    TrustAnchors, Unpinned,
+    Config, Family, HeaderLimits, Http2Choice, MinVersion, PolicyChoice, ProxyChoice, RedirectMode,
+    Trust, TrustAnchors, Unpinned,
 };
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::identity::{Identity, IdentityError};
@@ -47,5 +48,7 @@ pub use exchange::http1::Malformed;
 pub use exchange::interim::OnInterim;
 pub use exchange::upload::{RequestBody, Upload, UploadError};
 pub use gate::ProxyStats;
+pub use live_policy::LivePolicy;
+pub use reload::{CutOff, CutOffs, Swap};
 pub use retry::Retry;
 pub use target::{parse_authority, without_userinfo};

@@ -1,87 +1,299 @@
 //! A policy swap: live connections judged again by their remembered path.
 //!
-//! After [`swap`] resolves, nothing is sent on a connection that the new policy refuses; every other connection and
-//! session goes on as if nothing had happened.
+//! After [`swap`] returns, nothing is sent on a connection that the new policy refuses; every other connection and
+//! session goes on as if nothing had happened. It is made in two steps under the locks of all gates that it concerns:
+//! everything that can fail first, then what can't, so that a swap takes effect for all origins of all clients or for none.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use pinfetch_pins::{BadPin, EffectivePins, Policy, VerifiedPath};
+use pinfetch_pins::{BadPin, EffectivePins, Host, Pin, Policy, PolicyDiff, VerifiedPath};
 
 use crate::config::ConnectionKey;
 use crate::connect::Live;
-use crate::connect::tls::{Requirement, Verdict};
+use crate::connect::tls::{OriginTls, Requirement, Verdict};
 use crate::error::{Code, RequestError};
-use crate::gate::{Gate, Origin};
+use crate::gate::{Gate, Origin, ProxySide, State, Waiter};
 
-/// Puts `policy` in force; gives the number of connections that it closed.
-pub(crate) fn swap(gate: &Arc<Gate>, policy: Policy) -> Result<usize, RequestError> {
-    if gate.is_insecure() && !policy.is_empty() {
-        return Err(insecure_with_pins());
+/// How long after its last answer a connection still has traffic.
+const TRAFFIC: Duration = Duration::from_secs(60);
+
+/// From how many patterns on two policies are compared apart from the engine's thread.
+const MANY_PATTERNS: usize = 1024;
+
+/// What a swap has done.
+#[derive(Clone, Debug, Default)]
+pub struct Swap {
+    /// How many live connections the new policy refused; they are closed.
+    pub closed: usize,
+    /// What the new policy says that the old one didn't.
+    pub diff: PolicyDiff,
+}
+
+/// A host with traffic whose connections a policy would close.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CutOff {
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+    /// How many of its connections have traffic: a request under way, or one answered in the last minute.
+    pub connections: usize,
+    /// The patterns of the new policy that the connections don't meet; none where pins are not what is wanting.
+    pub patterns: Vec<Box<str>>,
+    /// The pins of such a connection's verified path, end entity first; none over `http:`.
+    pub found: Vec<Pin>,
+    /// What its requests would be refused with.
+    pub code: Code,
+}
+
+/// The hosts that a policy would cut off, as an error says it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CutOffs(pub(crate) Vec<CutOff>);
+
+impl CutOffs {
+    /// The hosts, sorted; at least one.
+    pub fn hosts(&self) -> &[CutOff] {
+        &self.0
     }
-    let mut refused = 0;
-    let mut answers = Vec::new();
-    {
-        let mut state = gate.lock();
-        if state.closed {
-            return Err(RequestError::ClientClosed);
+}
+
+impl fmt::Display for CutOffs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TOLD: usize = 3;
+        let hosts = self.hosts();
+        f.write_str("the policy would cut off ")?;
+        for (index, cut) in hosts.iter().take(TOLD).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{}:{}", cut.host, cut.port)?;
+            match cut.found.as_slice() {
+                [] => write!(f, " ({})", cut.code)?,
+                found => {
+                    f.write_str(" (pins on its path: [")?;
+                    for (index, pin) in found.iter().enumerate() {
+                        write!(f, "{}{pin}", if index == 0 { "" } else { " " })?;
+                    }
+                    f.write_str("])")?;
+                }
+            }
         }
-        let policy = Arc::new(policy);
-        let mut changes = Vec::with_capacity(state.origins.len());
-        for (key, origin) in &state.origins {
-            let requirement = Requirement::of(&policy, key);
+        if let Some(more @ 1..) = hosts.len().checked_sub(TOLD) {
+            write!(f, " and {more} more")?;
+        }
+        f.write_str(", which has traffic now: the old policy stays in force; to swap all the same, force it")
+    }
+}
+
+/// What two policies differ in; those that are large are compared on a thread of their own.
+pub(crate) async fn compare(before: &Arc<Policy>, after: &Arc<Policy>) -> PolicyDiff {
+    if before.len().max(after.len()) < MANY_PATTERNS {
+        return before.diff(after);
+    }
+    let (before, after) = (before.clone(), after.clone());
+    let compared = tokio::task::spawn_blocking(move || before.diff(&after)).await;
+    compared.unwrap_or_default() // a runtime that is shutting down has nobody left to tell
+}
+
+/// Lets go of a policy that is in force no more; a large one apart from the engine's thread.
+pub(crate) fn retire(policy: Arc<Policy>) {
+    if policy.len() >= MANY_PATTERNS {
+        drop(tokio::task::spawn_blocking(move || drop(policy)));
+    }
+}
+
+/// Puts `policy` in force for all of `gates`, or for none; gives the number of connections that it closed.
+///
+/// The caller sees to it that no two swaps concern two of the same gates at once, which could wait for each other.
+///
+/// # Errors
+/// [`RequestError::CutsOff`], unless forced, when a connection that would be closed has traffic.
+pub(crate) fn swap(
+    gates: &[Arc<Gate>],
+    policy: &Arc<Policy>,
+    is_forced: bool,
+) -> Result<usize, RequestError> {
+    let mut answers = Vec::new();
+    let mut refused = 0;
+    {
+        let mut plans = Vec::with_capacity(gates.len());
+        let mut cut_off = Vec::new();
+        for gate in gates {
+            if gate.is_insecure() && !policy.is_empty() {
+                return Err(insecure_with_pins());
+            }
+            let state = gate.lock();
+            let plan = Plan::new(gate, &state, policy)?;
+            if !is_forced {
+                plan.note_cut_offs(gate, &state, &mut cut_off);
+            }
+            plans.push((gate, state, plan));
+        }
+        if !cut_off.is_empty() {
+            cut_off.sort_by(|a, b| (a.host.as_str(), a.port).cmp(&(b.host.as_str(), b.port)));
+            return Err(RequestError::CutsOff(Arc::new(CutOffs(cut_off))));
+        }
+        for (gate, mut state, plan) in plans {
+            refused += plan.carry_out(gate, &mut state, policy, &mut answers);
+        }
+    }
+    for (waiter, refusal) in answers {
+        let _ = waiter.send(Err(refusal)); // who gave up needs no answer
+    }
+    Ok(refused)
+}
+
+/// What a swap will change at one gate. Made and carried out under one lock, so that nothing moves in between.
+struct Plan(Vec<Change>);
+
+/// What becomes of one origin.
+struct Change {
+    key: Arc<ConnectionKey>,
+    requirement: Requirement,
+    tls: Option<Arc<OriginTls>>,
+    proxy: Option<ProxySide>,
+    /// Why no request goes there any more.
+    refusal: Option<RequestError>,
+    /// What the policy says of each live connection: the pin for whose sake it stays, or why it ends.
+    verdicts: Vec<(Arc<Live>, Judged)>,
+}
+
+type Judged = Result<Option<Pin>, RequestError>;
+
+impl Plan {
+    fn new(gate: &Gate, state: &State, policy: &Policy) -> Result<Self, RequestError> {
+        let changes = state.origins.iter().map(|(key, origin)| {
+            let requirement = Requirement::of(policy, key);
             let tls = if requirement.same_pins(&origin.requirement) {
                 origin.tls.clone()
             } else {
                 gate.tls_for(key, &requirement)? // a new verifier: sessions of the old one don't resume under it
             };
             // a proxy that may not be used any more refuses the origin, as `admit` does
-            let proxy = gate.proxy_side(&policy, key, origin.proxy.as_ref());
-            changes.push((key.clone(), requirement, tls, proxy));
-        }
-        // from here on nothing fails: a swap takes effect for all origins or for none
-        for (key, requirement, tls, proxy) in changes {
-            let Some(origin) = state.origins.get_mut(&key) else {
+            let (proxy, admitted) = match gate.proxy_side(policy, key, origin.proxy.as_ref()) {
+                Ok(proxy) => (proxy, gate.admit(key, &requirement)),
+                Err(refusal) => (origin.proxy.clone(), Err(refusal)),
+            };
+            let judge = |live: &Arc<Live>| {
+                if let Err(refusal) = &admitted {
+                    return Err(refusal.clone());
+                }
+                match Origin::judge_by(&requirement, proxy.as_ref(), &live.facts) {
+                    (Verdict::Accept(matched), _) => Ok(matched),
+                    (Verdict::Refuse(pins), path) => Err(bad_pin(live, &pins, path, key)),
+                }
+            };
+            let verdicts = origin.live.iter().map(|live| (live.clone(), judge(live)));
+            let verdicts = verdicts.collect();
+            Ok(Change {
+                key: key.clone(),
+                requirement,
+                tls,
+                proxy,
+                refusal: admitted.err(),
+                verdicts,
+            })
+        });
+        changes.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Adds the hosts with traffic that it cuts off.
+    fn note_cut_offs(&self, gate: &Gate, state: &State, noted: &mut Vec<CutOff>) {
+        let now = gate.now();
+        for change in &self.0 {
+            let Some(origin) = state.origins.get(&change.key) else {
                 continue;
             };
-            let key = &key;
-            origin.requirement = requirement;
-            origin.tls = tls;
-            let admitted = match proxy {
-                Ok(proxy) => {
-                    origin.proxy = proxy;
-                    gate.admit(key, &origin.requirement)
+            for (live, verdict) in &change.verdicts {
+                let Err(refusal) = verdict else { continue };
+                if live.has_ended() || !origin.has_traffic(live, now, TRAFFIC) {
+                    continue;
                 }
-                Err(refusal) => Err(refusal),
-            };
-            for live in origin.live.clone() {
-                let refusal = match (&admitted, origin.judge(&live.facts)) {
-                    (Err(refusal), _) => refusal.clone(),
-                    (Ok(()), (Verdict::Refuse(pins), path)) => bad_pin(&live, &pins, path, key),
-                    (Ok(()), (Verdict::Accept(matched), _)) => {
-                        live.accept(matched);
-                        continue;
-                    }
+                let (host, port) = (&change.key.host, change.key.port);
+                let other = noted
+                    .iter_mut()
+                    .find(|cut| cut.host == *host && cut.port == port);
+                if let Some(other) = other {
+                    other.connections += 1;
+                    continue;
+                }
+                let (patterns, found) = if let RequestError::BadPin { report, .. } = refusal {
+                    let patterns = report.patterns.iter().map(|text| text.as_str().into());
+                    (patterns.collect(), report.path.pins().to_vec())
+                } else {
+                    let tls = live.facts.tls.as_ref();
+                    let path = tls.and_then(|tls| tls.path.as_ref());
+                    let found = path.map(|path| path.pins().to_vec());
+                    let patterns = change.requirement.patterns().map(Into::into);
+                    (patterns.collect(), found.unwrap_or_default())
                 };
-                live.revoke(refusal);
-                refused += 1;
-                take_out(origin, &live);
+                noted.push(CutOff {
+                    host: host.clone(),
+                    port,
+                    connections: 1,
+                    patterns,
+                    found,
+                    code: refusal.code(),
+                });
+            }
+        }
+    }
+
+    /// Nothing here can fail. Gives the number of connections that were closed.
+    fn carry_out(
+        self,
+        gate: &Arc<Gate>,
+        state: &mut State,
+        policy: &Arc<Policy>,
+        answers: &mut Vec<(Waiter, RequestError)>,
+    ) -> usize {
+        let mut closed = 0;
+        for change in self.0 {
+            let Some(origin) = state.origins.get_mut(&change.key) else {
+                continue;
+            };
+            origin.requirement = change.requirement;
+            origin.tls = change.tls;
+            origin.proxy = change.proxy;
+            for (live, verdict) in change.verdicts {
+                match verdict {
+                    Ok(matched) => live.accept(matched),
+                    Err(refusal) => {
+                        live.revoke(refusal);
+                        closed += 1;
+                        take_out(origin, &live);
+                    }
+                }
             }
             origin.forget_closed();
             // requests that come later are refused before DNS, as those to an origin not seen before
-            origin.refusal = admitted.err();
+            origin.refusal = change.refusal;
             if let Some(refusal) = &origin.refusal {
                 let waiters = origin.waiters.drain(..);
                 answers.extend(waiters.map(|waiter| (waiter, refusal.clone())));
             } else {
-                gate.open_more(key, origin);
+                gate.open_more(&change.key, origin);
             }
         }
-        state.policy = policy;
+        state.policy = policy.clone();
+        closed
     }
-    for (waiter, refusal) in answers {
-        let _ = waiter.send(Err(refusal)); // who gave up needs no answer
+}
+
+impl Origin {
+    /// Whether a request is under way on `live`, or was answered within `lately` before `now` (milliseconds of the
+    /// client's clock).
+    fn has_traffic(&self, live: &Arc<Live>, now: u64, lately: Duration) -> bool {
+        let is_busy = if live.facts.http2 {
+            live.active.load(Ordering::Relaxed) > 0
+        } else {
+            let mut idle = self.idle.iter();
+            !idle.any(|connection| Arc::ptr_eq(&connection.live, live))
+        };
+        let rest = now.saturating_sub(live.idle_since.load(Ordering::Relaxed));
+        is_busy || live.has_served() && u128::from(rest) < lately.as_millis()
     }
-    Ok(refused)
 }
 
 /// No further request is given this connection.

@@ -139,7 +139,8 @@ async fn handshake(
             exclude: false,
             pins: vec![PinSource::Text(pin)],
         }])
-        .unwrap(),
+        .unwrap()
+        .into(),
         trust: Trust::Anchors(TrustAnchors {
             ca: Some(vec![root.der().to_vec()]),
             ..TrustAnchors::default()

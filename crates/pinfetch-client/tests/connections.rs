@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Environment, Http2Choice, Lookup, Request, Trust, TrustAnchors,
+    Client, Code, Config, Environment, Http2Choice, Lookup, Request, Swap, Trust, TrustAnchors,
 };
 use pinfetch_pins::{PinSetSource, PinSource, Policy};
 use pinfetch_testkit::{Authority, CertificateRequest, Identity, Server, ServerOptions};
@@ -30,6 +30,11 @@ struct Scene {
 impl Scene {
     fn url(&self) -> String {
         format!("https://{HOST}:{}/", self.server.address().port())
+    }
+
+    async fn swap(&self, policy: Policy) -> Swap {
+        let policy = std::future::ready(Ok(Arc::new(policy)));
+        self.client.set_policy(policy, true).await.unwrap()
     }
 }
 
@@ -71,7 +76,7 @@ fn scene(http2: bool) -> Scene {
     .unwrap();
     let leaf = issued("leaf").pin();
     let config = Config {
-        policy: policy(&leaf),
+        policy: policy(&leaf).into(),
         trust: Trust::Anchors(TrustAnchors {
             ca: Some(vec![issued("root").der().to_vec()]),
             ..TrustAnchors::default()
@@ -125,12 +130,8 @@ async fn a_million_swaps(http2: bool) {
         .collect();
     let policies = [&scene.leaf, &scene.intermediate].map(|pin| policy(pin));
     for round in 0..500_000 {
-        let closed = scene
-            .client
-            .set_policy(policies[round % 2].clone())
-            .await
-            .unwrap();
-        assert_eq!(closed, 0, "both policies accept every connection");
+        let swap = scene.swap(policies[round % 2].clone()).await;
+        assert_eq!(swap.closed, 0, "both policies accept every connection");
         if round % 64 == 0 {
             tokio::task::yield_now().await;
         }
@@ -174,7 +175,7 @@ async fn refusing_swaps(http2: bool) {
         .collect();
     let stranger = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
     for _ in 0..60 {
-        scene.client.set_policy(policy(stranger)).await.unwrap();
+        scene.swap(policy(stranger)).await;
         // the swap has resolved: what is open now, or was, has its last bytes; how long the server takes to read them is
         // the machine's affair
         let settled = || scene.server.settle(Duration::from_secs(30));
@@ -187,7 +188,7 @@ async fn refusing_swaps(http2: bool) {
             before,
             "bytes left under pins that refuse"
         );
-        scene.client.set_policy(policy(&scene.leaf)).await.unwrap();
+        scene.swap(policy(&scene.leaf)).await;
         let response = scene.client.send(Request::get(&scene.url())).await.unwrap();
         assert_eq!(response.status, 200); // the control
     }
@@ -268,13 +269,9 @@ async fn a_swap_that_pins_a_plain_origin_refuses_it_until_another_frees_it() {
             .code()
     };
     assert_eq!(code().await, Code::Connect); // nobody is there, and asking is allowed
-    scene
-        .client
-        .set_policy(plaintext(&scene.leaf))
-        .await
-        .unwrap();
+    scene.swap(plaintext(&scene.leaf)).await;
     assert_eq!(code().await, Code::PolicyPlaintext);
-    scene.client.set_policy(policy(&scene.leaf)).await.unwrap();
+    scene.swap(policy(&scene.leaf)).await;
     assert_eq!(code().await, Code::Connect);
 }
 

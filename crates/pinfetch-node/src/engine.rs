@@ -14,12 +14,12 @@ use pinfetch_client::{
     Client, Cookies, Environment, Field, Lookup, OnInterim, Proxy, RedirectMode, Request,
     RequestBody, RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit, Via,
 };
-use pinfetch_pins::Policy;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::ask::{Addresses, CookieField, Keeper, Questions, Resolver};
 use crate::jars::Jars;
+use crate::policies::LivePolicies;
 use crate::queue::{Completions, INLINE_BODY};
 use crate::stream::{Demand, Want, pump};
 use crate::upload::Uploads;
@@ -27,6 +27,9 @@ use crate::wire::{self, BodyPlace, Malformed, Reader, Write, extra, submission};
 
 /// A time limit that is not the request's own.
 const LIMIT_OF_CLIENT: u32 = u32::MAX;
+
+/// Whose work it is that is no client's.
+pub(crate) const NO_CLIENT: u32 = 0;
 
 /// A request body up to this size is copied out of its batch.
 const COPIED_BODY: usize = 4 * 1024;
@@ -43,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) lookups: Questions<Addresses>,
     pub(crate) cookies: Questions<CookieField>,
     pub(crate) jars: Jars,
+    pub(crate) live_policies: LivePolicies,
     pub(crate) uploads: Uploads,
 }
 
@@ -172,6 +176,7 @@ impl Core {
                 lookups: Questions::default(),
                 cookies: Questions::default(),
                 jars: Jars::default(),
+                live_policies: LivePolicies::default(),
                 uploads: Uploads::default(),
             }
         })
@@ -242,6 +247,7 @@ impl Core {
                     kind,
                     submission::REQUEST
                         | submission::SET_POLICY
+                        | submission::SET_LIVE_POLICY
                         | submission::CLOSE
                         | submission::PINS
                         | submission::READ
@@ -273,7 +279,9 @@ impl Core {
                 self.end_request(id);
                 Ok(())
             }
-            submission::SET_POLICY => self.set_policy(record),
+            submission::SET_POLICY => self.set_policy(batch, record),
+            submission::SET_LIVE_POLICY => self.set_live_policy(batch, record),
+            submission::RELEASE_LIVE_POLICY => self.release_live_policy(record),
             submission::CLOSE => self.close(record),
             submission::LOOKUP_REPLY => self.lookup_reply(record),
             submission::RELEASE => {
@@ -355,7 +363,7 @@ impl Core {
     }
 
     /// Runs `work` for `id` as a task that can be cancelled, and answers whatever happens.
-    fn start<T, F>(
+    pub(crate) fn start<T, F>(
         self: &Arc<Self>,
         id: u32,
         handle: u32,
@@ -365,10 +373,22 @@ impl Core {
         F: Future<Output = Result<T, RequestError>> + Send + 'static,
         T: Send,
     {
-        let work = match self.client(handle) {
-            Ok(client) => begin(client),
-            Err(error) => return self.fail(id, &error),
-        };
+        match self.client(handle) {
+            Ok(client) => self.run(id, handle, begin(client), complete),
+            Err(error) => self.fail(id, &error),
+        }
+    }
+
+    /// The same for `work` that is begun.
+    pub(crate) fn run<T>(
+        self: &Arc<Self>,
+        id: u32,
+        handle: u32,
+        work: impl Future<Output = Result<T, RequestError>> + Send + 'static,
+        complete: impl FnOnce(&Self, u32, T) + Send + 'static,
+    ) where
+        T: Send,
+    {
         self.spawn(id, handle, false, async move |answer: Answer| {
             let outcome = work.await;
             if answer.take_out() {
@@ -452,22 +472,6 @@ impl Core {
         let id = record.u32()?;
         let of = record.u32()?;
         self.demand(id, of, Want::File(record.str()?.into()));
-        Ok(())
-    }
-
-    fn set_policy(self: &Arc<Self>, mut record: Reader<'_>) -> Result<(), Malformed> {
-        let id = record.u32()?;
-        let handle = record.u32()?;
-        let sources = record.policy()?;
-        self.start(
-            id,
-            handle,
-            move |client| async move { client.set_policy(Policy::compile(sources)?).await },
-            |core, id, closed| {
-                core.completions
-                    .push(|out| wire::write_done(out, id, closed));
-            },
-        );
         Ok(())
     }
 

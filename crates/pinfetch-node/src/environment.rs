@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pinfetch_client::{
     BUILT_IN_ROOTS, Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Choice,
-    Identity, Lookup, MinVersion, ProxyChoice, RequestError, Roots, Trust, TrustAnchors, Unpinned,
-    from_environment,
+    Identity, Lookup, MinVersion, PolicyChoice, ProxyChoice, RequestError, Roots, Trust,
+    TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -68,7 +68,7 @@ fn read_config(
     handle: u32,
     record: &mut Reader<'_>,
 ) -> Result<Config, RequestError> {
-    let policy = Policy::compile(record.policy()?)?;
+    let own = Policy::compile(record.policy()?)?;
     let unpinned = unpinned(record)?;
     let blobs = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(<[u8]>::to_vec));
     let ca = record.opt(blobs)?;
@@ -128,6 +128,10 @@ fn read_config(
     let post_quantum = record.flag()?;
     let total_connections = Some(record.size()?).filter(|limit| *limit != 0);
     let trust = trust(insecure, wanted)?;
+    let policy = match record.opt(Reader::u32)? {
+        None => own.into(),
+        Some(live) => PolicyChoice::Live(core.live_policies.get(live).ok_or(Malformed)?),
+    };
     Ok(Config {
         policy,
         unpinned,

@@ -13,6 +13,7 @@ mod engine;
 mod environment;
 mod file;
 mod jars;
+mod policies;
 mod queue;
 mod stream;
 mod upload;
@@ -94,6 +95,18 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn release_proxy(&self, client: u32, url: String) -> Buffer {
         environment::release_proxy(&self.core, client, &url).into()
+    }
+
+    /// Makes a policy that clients share; policy and Reply are records.
+    #[napi(catch_unwind)]
+    pub fn create_live_policy(&self, policy: &[u8]) -> Buffer {
+        policies::create_live_policy(&self.core, policy).into()
+    }
+
+    /// How many clients share a policy.
+    #[napi(catch_unwind)]
+    pub fn live_policy_clients(&self, policy: u32) -> u32 {
+        policies::live_policy_clients(&self.core, policy)
     }
 
     /// Asks something of a cookie jar; request and Reply are records.

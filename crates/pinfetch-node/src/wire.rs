@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use pinfetch_client::{
-    Code, CodingError, ConnectionFacts, Fields, Phase, ProxyError, RedirectProblem, RequestError,
-    Response, TlsFacts,
+    Code, CodingError, ConnectionFacts, CutOff, Fields, Phase, ProxyError, RedirectProblem,
+    RequestError, Response, Swap, TlsFacts,
 };
 use pinfetch_pins::{BadPin, Pin, PinSetSource, PinSource, Role, VerifiedPath, VerifyError};
 use rustls_pki_types::CertificateDer;
@@ -27,6 +27,8 @@ pub(crate) mod submission {
     pub(crate) const COOKIES_REPLY: u8 = 10;
     pub(crate) const RELEASE_JAR: u8 = 11;
     pub(crate) const UPLOAD: u8 = 12;
+    pub(crate) const SET_LIVE_POLICY: u8 = 20;
+    pub(crate) const RELEASE_LIVE_POLICY: u8 = 21;
 }
 
 /// Kinds of completion (engine → JavaScript).
@@ -43,6 +45,7 @@ pub(crate) mod completion {
     pub(crate) const COOKIES: u8 = 10;
     pub(crate) const UPLOAD: u8 = 11;
     pub(crate) const INFORMATION: u8 = 12;
+    pub(crate) const SWAPPED: u8 = 20;
 }
 
 /// Tags of what a REQUEST says besides, up to its end.
@@ -113,6 +116,7 @@ enum Tag {
     Status = 22,
     Reason = 23,
     SocksCode = 24,
+    CutOffs = 40,
 }
 
 /// A record that does not hold what its kind promises: the two halves of the package differ.
@@ -131,6 +135,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
     }
 
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
@@ -521,6 +530,18 @@ pub(crate) fn write_done(out: &mut Vec<u8>, id: u32, count: usize) {
     });
 }
 
+/// What a swap of the policy has done.
+pub(crate) fn write_swapped(out: &mut Vec<u8>, id: u32, swap: &Swap) {
+    out.nested(|out| {
+        out.u8(completion::SWAPPED);
+        out.u32(id);
+        out.size(swap.closed);
+        out.strs(&swap.diff.gained);
+        out.strs(&swap.diff.lost);
+        out.strs(&swap.diff.changed);
+    });
+}
+
 /// The answer to a SAVE: how many bytes the file has.
 pub(crate) fn write_saved(out: &mut Vec<u8>, id: u32, length: u64) {
     out.nested(|out| {
@@ -667,24 +688,27 @@ fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
         }
         RequestError::Coding { .. } | RequestError::Redirect { .. } => fields.answer(error),
         RequestError::Proxy { proxy, source } => fields.proxy(proxy, source),
-        RequestError::Policy(error) => {
-            fields.text(Tag::Pattern, error.pattern());
-            if let Some(index) = error.index() {
-                fields.value(Tag::Index, |out| out.size(index));
-            }
-            if let Some(input) = error.input() {
-                fields.text(Tag::Input, input);
-            }
-        }
-        RequestError::Unpinned { host, port } | RequestError::Plaintext { host, port } => {
-            fields.text(Tag::Hostname, host.as_str());
-            fields.value(Tag::Port, |out| out.u16(*port));
-        }
+        RequestError::Policy(_)
+        | RequestError::CutsOff(_)
+        | RequestError::Unpinned { .. }
+        | RequestError::Plaintext { .. } => fields.policy(error),
         RequestError::Url { url, problem: _ } => fields.text(Tag::Url, url),
         // message and code say it all; and the enum, of another crate, may grow
         _ => {}
     }
     fields.end();
+}
+
+fn write_cut_offs(out: &mut Vec<u8>, hosts: &[CutOff]) {
+    out.size(hosts.len());
+    for cut in hosts {
+        out.str(cut.host.as_str());
+        out.u16(cut.port);
+        out.size(cut.connections);
+        out.strs(&cut.patterns);
+        out.pins(cut.found.iter());
+        out.u16(cut.code as u16);
+    }
 }
 
 /// A certificate's failure outside a connection, as `verifyChain` answers it.
@@ -736,6 +760,29 @@ impl<'a> Details<'a> {
                 self.text(Tag::SystemCode, system_code(source));
             }
             _ => {} // the message says it
+        }
+    }
+
+    /// What is wrong with a policy, or what it forbids.
+    fn policy(&mut self, error: &RequestError) {
+        match error {
+            RequestError::Policy(error) => {
+                self.text(Tag::Pattern, error.pattern());
+                if let Some(index) = error.index() {
+                    self.value(Tag::Index, |out| out.size(index));
+                }
+                if let Some(input) = error.input() {
+                    self.text(Tag::Input, input);
+                }
+            }
+            RequestError::CutsOff(cut_offs) => {
+                self.value(Tag::CutOffs, |out| write_cut_offs(out, cut_offs.hosts()));
+            }
+            RequestError::Unpinned { host, port } | RequestError::Plaintext { host, port } => {
+                self.text(Tag::Hostname, host.as_str());
+                self.value(Tag::Port, |out| out.u16(*port));
+            }
+            _ => {}
         }
     }
 
@@ -840,6 +887,7 @@ fn system_code(error: &std::io::Error) -> &'static str {
 mod tests {
     use bytes::Bytes;
     use pinfetch_client::RequestBody;
+    use pinfetch_pins::PolicyDiff;
     use serde_json::Value;
 
     use super::*;
@@ -929,6 +977,7 @@ mod tests {
             assert_eq!(record.u8().unwrap(), submission::SET_POLICY);
             assert_eq!(record.u32().unwrap(), number(&vector, "id"));
             assert_eq!(record.u32().unwrap(), number(&vector, "client"));
+            assert_eq!(record.flag().unwrap(), vector["force"]);
             let policy = record.policy().unwrap();
             assert!(record.is_empty());
             let expected = vector["policy"].as_array().unwrap();
@@ -956,7 +1005,7 @@ mod tests {
     #[test]
     fn small_records_are_written_as_javascript_reads_them() {
         type Writer = fn(&mut Vec<u8>, &Value);
-        let table: [(&str, Writer); 8] = [
+        let table: [(&str, Writer); 9] = [
             ("BODY", |out, vector| {
                 let bytes = vector["body"].as_str().map(unhex).unwrap_or_default();
                 let place = if vector["token"].is_null() {
@@ -1004,6 +1053,19 @@ mod tests {
             }),
             ("DONE", |out, vector| {
                 write_done(out, number(vector, "id"), number(vector, "count") as usize);
+            }),
+            ("SWAPPED", |out, vector| {
+                let list = |field: &str| {
+                    let list = vector[field].as_array().unwrap().iter();
+                    list.map(|text| text.as_str().unwrap().into()).collect()
+                };
+                let diff = PolicyDiff {
+                    gained: list("gained"),
+                    lost: list("lost"),
+                    changed: list("changed"),
+                };
+                let closed = number(vector, "closed") as usize;
+                write_swapped(out, number(vector, "id"), &Swap { closed, diff });
             }),
             ("LOOKUP", |out, vector| {
                 let host = vector["host"].as_str().unwrap();

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod anchors;
+mod diff;
 mod error;
 mod file;
 mod hint;
@@ -21,6 +22,7 @@ mod revocation;
 mod verifier;
 
 pub use anchors::Anchors;
+pub use diff::PolicyDiff;
 pub use error::{
     AnchorsError, BadPin, HostError, PinError, PolicyError, RevocationListError, VerifyCode,
     VerifyError,

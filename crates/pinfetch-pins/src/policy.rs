@@ -240,8 +240,60 @@ impl Policy {
         self.sets.get(index as usize)
     }
 
+    /// The set at `index`, in the order of the sources.
+    pub(crate) fn view(&self, index: usize) -> Option<SetView<'_>> {
+        self.sets.get(index).map(|set| self.view_of(set))
+    }
+
+    /// The set of the same pattern as `other`'s, of another policy.
+    pub(crate) fn find(&self, other: &SetView<'_>) -> Option<SetView<'_>> {
+        let hash = self.hasher.hash_one(other.base);
+        let views = self.table.iter_hash(hash);
+        let mut views = views.filter_map(|index| self.view(*index as usize));
+        views.find(|set| (set.base, set.scope, set.port) == (other.base, other.scope, other.port))
+    }
+
+    fn view_of(&self, set: &PinSet) -> SetView<'_> {
+        let start = set.pins_start as usize;
+        let pins = self.pins.get(start..start + set.pins as usize);
+        SetView {
+            base: self.base(set),
+            scope: set.scope,
+            port: set.port,
+            exclude: set.exclude,
+            pins: pins.unwrap_or_default(),
+        }
+    }
+
     fn base(&self, set: &PinSet) -> &str {
         base_of(&self.bases, set).unwrap_or_default()
+    }
+}
+
+/// One pattern and its pins; prints as the pattern in canonical form.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SetView<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) scope: Scope,
+    /// 0 for every port.
+    pub(crate) port: u16,
+    pub(crate) exclude: bool,
+    pub(crate) pins: &'a [Pin],
+}
+
+impl fmt::Display for SetView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let star = match self.scope {
+            Scope::Exact => "",
+            Scope::OneLabel => "*.",
+            Scope::AnyDepth => "**.",
+        };
+        let base = self.base;
+        match self.port {
+            0 => write!(f, "{star}{base}"),
+            port if base.contains(':') => write!(f, "[{base}]:{port}"),
+            port => write!(f, "{star}{base}:{port}"),
+        }
     }
 }
 
@@ -316,19 +368,7 @@ impl<'a> PinsInForce<'a> {
     /// The patterns that contribute, in canonical form.
     pub fn patterns(&self) -> impl Iterator<Item = String> + use<'a> {
         let policy = self.policy;
-        self.sets().map(move |set| {
-            let star = match set.scope {
-                Scope::Exact => "",
-                Scope::OneLabel => "*.",
-                Scope::AnyDepth => "**.",
-            };
-            let base = policy.base(set);
-            match set.port {
-                0 => format!("{star}{base}"),
-                port if base.contains(':') => format!("[{base}]:{port}"),
-                port => format!("{star}{base}:{port}"),
-            }
-        })
+        self.sets().map(move |set| policy.view_of(set).to_string())
     }
 
     fn sets(&self) -> impl Iterator<Item = &'a PinSet> + use<'a> {

@@ -186,6 +186,10 @@ impl Live {
         self.has_served.swap(true, Ordering::Relaxed)
     }
 
+    pub(crate) fn has_served(&self) -> bool {
+        self.has_served.load(Ordering::Relaxed)
+    }
+
     /// Counts a request that it serves while other hosts wait for a slot; gives how many there were.
     pub(crate) fn take_turn(&self) -> u32 {
         self.turns.fetch_add(1, Ordering::Relaxed).saturating_add(1)

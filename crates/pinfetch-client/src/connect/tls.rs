@@ -103,6 +103,12 @@ impl Requirement {
         !self.pins.is_empty()
     }
 
+    /// The patterns that demand pins; one that does for both names comes twice.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.pins.iter().flat_map(|pins| pins.patterns());
+        patterns.map(AsRef::as_ref)
+    }
+
     /// Whether the same pins are demanded, whichever patterns they come from.
     pub(crate) fn same_pins(&self, other: &Self) -> bool {
         self.pins.len() == other.pins.len()

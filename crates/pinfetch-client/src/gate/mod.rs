@@ -38,6 +38,7 @@ use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::fields::{Field, to_map};
 use crate::exchange::http1::Http1;
+use crate::live_policy::Membership;
 use crate::target::Destinations;
 
 /// Origins without connections that a client remembers (their sessions and protocol) before it forgets them.
@@ -59,6 +60,10 @@ pub(crate) struct Gate {
     pub(crate) tls: TlsSettings,
     slots: Slots,
     state: Mutex<State>,
+    /// Whom else the policy is shared with.
+    membership: Mutex<Option<Membership>>,
+    /// Held by the swap that is under way: those that come meanwhile follow in their order.
+    pub(crate) swapping: tokio::sync::Mutex<()>,
     born: Instant,
     in_flight: AtomicUsize,
     ended: Notify,
@@ -131,14 +136,14 @@ impl Drop for InFlight {
 
 impl Gate {
     pub(crate) fn new(
-        mut config: Config,
+        config: Config,
+        policy: Arc<Policy>,
         fields: Vec<Field>,
         verification: Verification,
         tls: TlsSettings,
         on_gone: Arc<dyn Fn(u32) + Send + Sync>,
         next_connection: Arc<AtomicU32>,
     ) -> Arc<Self> {
-        let policy = Arc::new(std::mem::take(&mut config.policy));
         Arc::new(Self {
             http2_fields: to_map(&fields),
             fields,
@@ -154,6 +159,8 @@ impl Gate {
                 origins: HashMap::new(),
                 closed: false,
             }),
+            membership: Mutex::default(),
+            swapping: tokio::sync::Mutex::default(),
             born: Instant::now(),
             in_flight: AtomicUsize::new(0),
             ended: Notify::new(),
@@ -161,6 +168,21 @@ impl Gate {
             on_gone,
             next_connection,
         })
+    }
+
+    /// The policy is that of `membership`, until the client is closed.
+    pub(crate) fn obey(&self, membership: Membership) {
+        *self.membership() = Some(membership);
+    }
+
+    /// Whether the policy is one that other clients obey, too.
+    pub(crate) fn shares_its_policy(&self) -> bool {
+        self.membership().is_some()
+    }
+
+    fn membership(&self) -> MutexGuard<'_, Option<Membership>> {
+        let membership = self.membership.lock();
+        membership.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state. Never held across an `.await`; no lease may be dropped while it is held.
@@ -573,20 +595,31 @@ impl Gate {
         for connection in live {
             connection.end();
         }
+        let membership = self.membership().take(); // not before: until then a swap concerns its connections
+        drop(membership);
     }
 }
 
 impl Origin {
     /// Judges a connection by its remembered paths: the proxy's, if it has one to answer for, and the server's.
-    pub(crate) fn judge(&self, facts: &ConnectionFacts) -> (Verdict, Option<Arc<VerifiedPath>>) {
-        if let Some(proxy) = &self.proxy
+    fn judge(&self, facts: &ConnectionFacts) -> (Verdict, Option<Arc<VerifiedPath>>) {
+        Self::judge_by(&self.requirement, self.proxy.as_ref(), facts)
+    }
+
+    /// The same by what another policy demands.
+    pub(crate) fn judge_by(
+        requirement: &Requirement,
+        proxy: Option<&ProxySide>,
+        facts: &ConnectionFacts,
+    ) -> (Verdict, Option<Arc<VerifiedPath>>) {
+        if let Some(proxy) = proxy
             && let refusal @ Verdict::Refuse(_) =
                 proxy.requirement.judge(facts.proxy_path.as_deref())
         {
             return (refusal, facts.proxy_path.clone());
         }
         let path = facts.tls.as_ref().and_then(|tls| tls.path.clone());
-        (self.requirement.judge(path.as_deref()), path)
+        (requirement.judge(path.as_deref()), path)
     }
 
     /// Takes connections that have closed out of the books.
