@@ -62,10 +62,10 @@ export async function readNamedPolicy(
   }
 }
 
-/** The milliseconds of `--timeout SECONDS`. */
-export function readSeconds(text: string): number {
+/** The milliseconds of `--timeout SECONDS`, or of another `option`. */
+export function readSeconds(text: string, option = '--timeout'): number {
   if (!/^\d+(?:\.\d+)?$/.test(text))
-    throw new UsageError(`--timeout is ${JSON.stringify(text)}: give a number of seconds`)
+    throw new UsageError(`${option} is ${JSON.stringify(text)}: give a number of seconds`)
   return Math.ceil(Number(text) * 1000)
 }
 

@@ -14,7 +14,13 @@ export function watchInterrupts(): void {
   })
 }
 
-/** Calls `finish` at the next SIGINT instead of ending the process; the one after that ends it. */
-export function onFirstInterrupt(finish: () => void): void {
+/**
+ * Calls `finish` at the next SIGINT instead of ending the process; the one after that ends it. What it returns takes that
+ * back, once there is nothing left to finish.
+ */
+export function onFirstInterrupt(finish: () => void): () => void {
   first = finish
+  return () => {
+    if (first === finish) first = null
+  }
 }

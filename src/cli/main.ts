@@ -15,6 +15,7 @@ import { complain, print, watchOutput } from './output.js'
 import { pins } from './pins.js'
 import { rotate } from './rotate/rotate.js'
 import { verify } from './verify.js'
+import { watch } from './watch/watch.js'
 
 const HELP = `Usage: pinfetch COMMAND [options]
 
@@ -23,6 +24,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   verify   judge certificate chains
   lint     say what is wrong in policy files, and what will be
   check    ask every host of a policy file, and say what its pins make of it
+  watch    check again and again, and tell what is new
   rotate   bring new pins into a policy file, and take old ones out of it
   explain  say which pins apply to a URL and why, and what a change changes
   lock     keep which roots a policy file's named sets stand for
@@ -39,6 +41,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['verify', verify],
   ['lint', lint],
   ['check', check],
+  ['watch', watch],
   ['rotate', rotate],
   ['explain', explain],
   ['lock', lock],

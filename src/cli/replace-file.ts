@@ -13,24 +13,36 @@ export async function replaceFile(name: string, expected: Buffer, content: strin
   try {
     const path = await realpath(name)
     const { mode } = await stat(path)
-    const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`)
-    try {
-      const file = await open(beside, 'wx', mode & 0o7777)
-      try {
-        await file.chmod(mode & 0o7777) // whatever the umask is
-        await file.writeFile(content)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
+    await writeWhole(path, content, mode & 0o7777, async () => {
       // looked at last, so that the gap in which an edit could be lost is as small as it can be
-      if (!(await readFile(path)).equals(expected))
-        throw new FileError(`${name}: has changed meanwhile: nothing was written`, 'ERR_FILE')
-      await rename(beside, path)
-    } finally {
-      await rm(beside, { force: true })
-    }
+      if ((await readFile(path)).equals(expected)) return
+      throw new FileError(`${name}: has changed meanwhile: nothing was written`, 'ERR_FILE')
+    })
   } catch (cause) {
     throw cause instanceof FileError ? cause : FileError.of(name, cause)
+  }
+}
+
+/** Writes the file `path` beside its place, and puts it there once all of it is written and `check` resolves. */
+export async function writeWhole(
+  path: string,
+  content: string,
+  mode: number,
+  check: () => Promise<void> = async () => {},
+): Promise<void> {
+  const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`)
+  try {
+    const file = await open(beside, 'wx', mode)
+    try {
+      await file.chmod(mode) // whatever the umask is
+      await file.writeFile(content)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await check()
+    await rename(beside, path)
+  } finally {
+    await rm(beside, { force: true })
   }
 }

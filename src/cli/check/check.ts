@@ -118,7 +118,7 @@ export async function runSurvey(
       ? () => {}
       : await showProgress({ tally: survey, inputs: survey }, stderr, stderr.isTTY === true)
   let isInterrupted = false
-  onFirstInterrupt(() => {
+  const settle = onFirstInterrupt(() => {
     isInterrupted = true
     survey.stop()
   })
@@ -127,6 +127,7 @@ export async function runSurvey(
   } catch (cause) {
     throw FileError.of(name, cause) // what the file asks of the client, such as certificates to trust
   } finally {
+    settle()
     hide()
   }
 }

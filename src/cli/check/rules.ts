@@ -42,6 +42,8 @@ export interface CheckFinding {
   readonly message: string
   /** `failed`, `bad-pin`: the code of the error. */
   readonly code?: string
+  /** What it is about, where a rule may find several: a vantage point, a pin. */
+  readonly about?: string
   /** The place in the policy file that it is about (RFC 6901), if it is about one. */
   readonly pointer?: string
 }
@@ -71,14 +73,16 @@ function refusals({ via, verdict, error }: Sight, { sights }: SurveyedHost): Che
     case 'pinned':
       return []
     case 'unpinned':
-      return [found('unpinned', `${from}no pattern has pins for it`)]
+      return [found('unpinned', `${from}no pattern has pins for it`, { about: via })]
     case 'reported':
-      return [found('reported', `${from}a bad pin, which is reported and let through`)]
+      return [
+        found('reported', `${from}a bad pin, which is reported and let through`, { about: via }),
+      ]
     case 'bad-pin':
     case 'failed': {
       const { code = 'ERR_INTERNAL', message = '', hint } = error ?? {}
       const told = hint === undefined ? message : `${message}. ${hint}`
-      return [found(verdict, from + told, { code })]
+      return [found(verdict, from + told, { code, about: via })]
     }
   }
 }
@@ -95,6 +99,7 @@ function differences({ sights }: SurveyedHost): CheckFinding[] {
       return found(
         'vantage-points',
         `${first?.via} and ${other.via} see ${what}: ${shown(one)}; ${shown(another)}`,
+        { about: other.via },
       )
     })
 }
@@ -141,10 +146,12 @@ function certificateEnds({ sights, checked }: SurveyedHost, days: number): Check
         ? found(
             'expiring-certificate',
             `${what} ends on ${dayOf(end)}, ${inDays(end, new Date(checked))}`,
+            { about: pin },
           )
         : found(
             'expired-authority',
             `${what}${pinned ? ', which is pinned,' : ''} has ended on ${dayOf(end)}`,
+            { about: pin },
           )
     ending.set(`${pin} ${notAfter}`, finding)
   }
