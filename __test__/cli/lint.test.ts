@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import type { Evidence } from '../../src/cli/lint/evidence.js'
 import { lintText } from '../../src/cli/lint/lint.js'
 import { RULES } from '../../src/cli/lint/rules.js'
+import type { SurveyedHost } from '../../src/cli/survey/record.js'
+import { startGenuine } from '../testkit.js'
 import { Command } from './command.js'
 
 const command = new Command()
@@ -159,6 +162,8 @@ describe.each(Object.keys(RULES))('the rule %s', (rule) => {
         [],
       ],
     ],
+    'no-spare-pin': [], // by what was seen: below
+    'expired-authority': [], // likewise
     'ca-set-changed': [], // its lock lies beside the file: lock.test.ts
   }[rule] as never
 
@@ -199,6 +204,120 @@ test('a common host is told once, and one that an environment weakens there', ()
     'wildcard-apex /environments/one/hosts/*.b.test',
     'wildcard-nested /environments/one/hosts/*.b.test',
   ])
+})
+
+describe('what was seen', () => {
+  const path = [
+    {
+      pin: A,
+      role: 'end entity',
+      subject: 'CN=a.test',
+      notAfter: '2027-02-01T00:00:00.000Z',
+      daysLeft: -28,
+      pinned: true,
+    },
+    {
+      pin: B,
+      role: 'intermediate',
+      subject: 'CN=CA',
+      notAfter: '2027-02-01T00:00:00.000Z',
+      daysLeft: -28,
+      pinned: true,
+    },
+    {
+      pin: C,
+      role: 'trust anchor',
+      subject: 'CN=Root',
+      notAfter: null,
+      daysLeft: null,
+      pinned: false,
+    },
+  ] as const
+  const seen = (more: Partial<SurveyedHost> = {}): SurveyedHost => ({
+    authority: 'a.test:443',
+    host: 'a.test',
+    port: 443,
+    checked: '2027-01-01T00:00:00.000Z',
+    environment: null,
+    patterns: [],
+    pins: [],
+    sights: [{ via: 'direct', verdict: 'pinned', remoteAddress: null, path }],
+    forecast: null,
+    ...more,
+  })
+  const told = (hosts: object, evidence: Partial<Evidence>, rule: string) =>
+    lintText(
+      JSON.stringify({ version: 1, hosts }),
+      { now, days: 30 },
+      {},
+      { hosts: [], certificates: [], ...evidence },
+    )
+      .filter((finding) => finding.rule === rule)
+      .map(({ pointer }) => pointer)
+
+  test.each<[string, object, Partial<SurveyedHost>, string[]]>([
+    ['a host that serves every pin', { 'a.test': [A, C] }, {}, ['/hosts/a.test']],
+    ['also by a wider pattern', { '**.a.test': [C], 'a.test': [A] }, {}, ['/hosts/a.test']],
+    [
+      'retired pins not counted',
+      { 'a.test': [A, { pin: D, role: 'retired' }] },
+      {},
+      ['/hosts/a.test'],
+    ],
+    ['no host with a spare', { 'a.test': [A, D] }, {}, []],
+    ['no host that was not seen', { 'a.test': [A] }, { sights: [] }, []],
+    ['no host of another environment', { 'a.test': [A] }, { environment: 'staging' }, []],
+    ['no host that the file has not', { 'b.test': [A] }, {}, []],
+  ])('tells of spare pins: %s', (_name, hosts, more, expected) => {
+    expect(told(hosts, { hosts: [seen(more)] }, 'no-spare-pin')).toEqual(expected)
+  })
+
+  test('tells of authorities that have ended, unless another certificate of the key goes on', () => {
+    const certificate = (pin: string, end: string) => ({
+      pin,
+      what: 'certificate',
+      subject: 'CN=X',
+      notAfter: new Date(end),
+    })
+    const hosts = { 'a.test': [A, B, C, D] }
+    const rule = 'expired-authority'
+    expect(told(hosts, { hosts: [seen()] }, rule)).toEqual(['/hosts/a.test/1'])
+    expect(told(hosts, { certificates: [certificate(D, '2027-03-01')] }, rule)).toEqual([
+      '/hosts/a.test/3',
+    ])
+    const both = [certificate(D, '2027-02-01'), certificate(D, '2028-02-01')]
+    expect(told(hosts, { certificates: both }, rule)).toEqual([])
+    const renewed = [certificate(B, '2028-01-01')]
+    expect(told(hosts, { hosts: [seen()], certificates: renewed }, rule)).toEqual([])
+  })
+
+  test('is read from what check printed, and from certificates', async () => {
+    await using server = await startGenuine()
+    const { leaf, a1, a1Expired } = server.pki.certificates
+    const policy = { version: 1, hosts: { 'api.example.test': [leaf.pin, a1.pin] } }
+    const file = command.file('evidence.json', JSON.stringify(policy))
+    const ca = command.file('evidence.pem', server.ca)
+    const connect = ['--connect', `127.0.0.1:${server.port}`, '--ca', ca]
+    const checked = await command.run(['check', file, '--json', ...connect])
+    const saved = command.file('seen.ndjson', checked.stdout)
+    const expired = command.file('expired.pem', a1Expired.pem)
+
+    const run = (...args: string[]) => command.run(['lint', file, '--ignore', 'few-pins', ...args])
+    expect(await run()).toMatchObject({ code: 0, stdout: '' })
+    const bySight = await run('--seen', saved)
+    expect(bySight).toMatchObject({ code: 7 })
+    expect(bySight.stdout).toMatch(
+      /evidence\.json:1:42: warning: api\.example\.test:443 has served .* \(no-spare-pin\)\n$/,
+    )
+    const byFile = await run('--certificates', expired)
+    expect(byFile).toMatchObject({ code: 7 })
+    expect(byFile.stdout).toContain('(expired-authority)')
+    const none = await run('--seen', file)
+    expect(none).toMatchObject({ code: 6, stdout: '' })
+    expect(none.stderr).toContain(
+      'evidence.json: line 1 is nothing that pinfetch check --json prints',
+    )
+  })
 })
 
 describe('pinfetch lint', () => {

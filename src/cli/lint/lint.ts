@@ -10,9 +10,11 @@ import {
   type PolicyFileOptions,
   type PolicyProblem,
 } from '../../index.js'
-import { readDate, readDays, readNamedText } from '../arguments.js'
+import { readDate, readDays, readKeys, readNamedText } from '../arguments.js'
 import { EXIT, exitCodeOf, gravest, UsageError } from '../exit.js'
 import { complain, print, printable } from '../output.js'
+import { readSurvey } from '../survey/saved.js'
+import { type Evidence, lintEvidence } from './evidence.js'
 import { type Finding, type Horizon, lintPolicy, RULES, type Rule } from './rules.js'
 
 export const LINT_HELP = `Usage: pinfetch lint [options] FILE...
@@ -22,6 +24,9 @@ what it is, and the rule's name. docs/lint.md tells of each rule.
 
   --days N              tell of pin sets that end within N days (default 30)
   --at DATE             judge dates as of DATE, such as 2027-03-01 (default now)
+  --seen FILE           judge by what pinfetch check --json has printed, too: spare pins
+  --certificates FILE   certificates of authorities (PEM or DER), to tell those that have
+                        ended; repeatable
   --ignore RULE         say nothing of what RULE finds; repeatable
   --json                a line of JSON for each finding
   --help                show this
@@ -37,6 +42,8 @@ export async function lint(args: string[]): Promise<number> {
     options: {
       days: { type: 'string' },
       at: { type: 'string' },
+      seen: { type: 'string' },
+      certificates: { type: 'string', multiple: true, default: [] },
       ignore: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -51,6 +58,7 @@ export async function lint(args: string[]): Promise<number> {
     now: values.at === undefined ? new Date() : readDate('--at', values.at),
     days: values.days === undefined ? DAYS : readDays(values.days),
   }
+  const evidence = await readEvidence(values.seen, values.certificates)
   const ignored = new Set(values.ignore.map(readRule))
   const codes: number[] = []
   for (const name of positionals) {
@@ -64,7 +72,7 @@ export async function lint(args: string[]): Promise<number> {
       codes.push(error instanceof PolicyError ? EXIT.file : exitCodeOf(error))
       continue
     }
-    for (const finding of lintText(text, horizon, { file: name, caSets })) {
+    for (const finding of lintText(text, horizon, { file: name, caSets }, evidence)) {
       if (ignored.has(finding.rule)) continue
       await print(values.json ? lineOf(name, finding) : textOf(name, finding))
       codes.push(RULES[finding.rule] === 'error' ? EXIT.file : EXIT.findings)
@@ -86,6 +94,7 @@ export function lintText(
   text: string,
   horizon: Horizon,
   options: PolicyFileOptions = {},
+  evidence: Evidence = NO_EVIDENCE,
 ): Placed[] {
   const problems = PolicyFile.check(text, options)
   if (problems.length > 0) return problems.map(ofProblem)
@@ -94,7 +103,12 @@ export function lintText(
   const findings = new Map<string, Placed>() // of a common host each environment tells
   for (const environment of file.environments.length === 0 ? [undefined] : file.environments) {
     const policy = file.in(environment)
-    for (const finding of [...lintPolicy(policy, horizon), ...changedSets(policy, changes)]) {
+    const found = [
+      ...lintPolicy(policy, horizon),
+      ...changedSets(policy, changes),
+      ...lintEvidence(policy, evidence, horizon),
+    ]
+    for (const finding of found) {
       const { rule, pointer, message } = finding
       findings.set(JSON.stringify([rule, pointer, message]), {
         ...finding,
@@ -103,6 +117,17 @@ export function lintText(
     }
   }
   return [...findings.values()].sort((a, b) => a.line - b.line || a.column - b.column)
+}
+
+const NO_EVIDENCE: Evidence = { hosts: [], certificates: [] }
+
+async function readEvidence(
+  seen: string | undefined,
+  certificates: readonly string[],
+): Promise<Evidence> {
+  const hosts = seen === undefined ? [] : readSurvey(await readNamedText(seen), seen)
+  const keys = await Promise.all(certificates.map(readKeys))
+  return { hosts, certificates: keys.flat() }
 }
 
 /** Sets of the lock that this version of pinfetch has otherwise. */

@@ -24,6 +24,8 @@ export const RULES = {
   'duplicate-pin': 'warning',
   'idle-exclusion': 'warning',
   'ca-set-changed': 'warning',
+  'no-spare-pin': 'warning',
+  'expired-authority': 'warning',
 } as const satisfies Record<string, Severity>
 
 export type Rule = keyof typeof RULES
