@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const BUNDLED = ['cli-progress', 'diff', 'jsonc-parser']
+const BUNDLED = ['@rgrove/parse-xml', 'cli-progress', 'diff', 'jsonc-parser']
 const TOOLS = ['0BSD', 'BlueOak-1.0.0', 'CC0-1.0', 'MPL-2.0', 'PSF-2.0', 'Python-2.0']
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))

@@ -7,7 +7,9 @@ import { check } from './check/check.js'
 import { doctor } from './doctor.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
 import { explain } from './explain/explain.js'
+import { exportPins } from './export.js'
 import { fetch } from './fetch.js'
+import { importPins } from './import.js'
 import { watchInterrupts } from './interrupt.js'
 import { lint } from './lint/lint.js'
 import { lock } from './lock.js'
@@ -27,6 +29,8 @@ const HELP = `Usage: pinfetch COMMAND [options]
   watch    check again and again, and tell what is new
   rotate   bring new pins into a policy file, and take old ones out of it
   explain  say which pins apply to a URL and why, and what a change changes
+  import   read other programs' pins into a policy file
+  export   write a policy file in another program's format
   lock     keep which roots a policy file's named sets stand for
   doctor   print what is installed, and whether it runs
 
@@ -44,6 +48,8 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['watch', watch],
   ['rotate', rotate],
   ['explain', explain],
+  ['import', importPins],
+  ['export', exportPins],
   ['lock', lock],
   ['doctor', doctor],
 ])

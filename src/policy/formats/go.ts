@@ -1,0 +1,198 @@
+// The map of the Go client that pinfetch grew from, in Go (`map[string][]string{…}`) or as JSON.
+//
+// Its documentation has `*.x` stand for names with one more label; its code takes it for x and everything below.
+
+import {
+  type FormatOptions,
+  malformed,
+  type Position,
+  type Remarks,
+  readPattern,
+  readPin,
+} from './conversion.js'
+import type { Hosts } from './entries.js'
+import type { Exported } from './exported.js'
+import { type Token, tokensOf } from './tokens.js'
+
+export const GO = { name: 'the map' } as const
+
+interface Listed {
+  readonly host: Token
+  readonly pins: readonly Token[]
+}
+
+/** The hosts that a map pins. */
+export function importGo(source: string, remarks: Remarks, { wildcard }: FormatOptions): Hosts {
+  const tokens = tokensOf(source.replace(/^\ufeff/, ''), { raw: '`', templates: false })
+  const listed = new Parser(tokens).read()
+  const sets = new Map<string, { pins: string[]; at: Position; isWide: boolean }>()
+  for (const { host, pins } of listed) {
+    const isWide = host.value.startsWith('*.')
+    const name = isWide && wildcard === 'actual' ? `*${host.value}` : host.value
+    if (isWide && wildcard !== 'actual')
+      remarks.loss(
+        host.at,
+        `${host.value} is taken as documented, for names with one more label: the client itself takes it for ${host.value.slice(2)} and all names below (--wildcard actual)`,
+      )
+    if (host.value.startsWith('**.'))
+      throw malformed(host.at, `${host.value} is no pattern of this map`)
+    const [pattern] = readPattern(name, host.at)
+    if (sets.has(pattern)) throw malformed(host.at, `${pattern} stands there twice`)
+    if (pins.length === 0) throw malformed(host.at, `${host.value} has no pins: leave it out`)
+    sets.set(pattern, {
+      pins: [...new Set(pins.map((pin) => readPin(pin.value, pin.at)))],
+      at: host.at,
+      isWide,
+    })
+  }
+  if (sets.size === 0) throw malformed({ line: 1, column: 1 }, 'the map is empty')
+  tellOfOverlaps(sets, remarks)
+  return Object.fromEntries(Array.from(sets, ([pattern, { pins }]) => [pattern, pins]))
+}
+
+/** Where several entries match a host, one of them holds there, and all of them here. */
+function tellOfOverlaps(
+  sets: ReadonlyMap<string, { at: Position; isWide: boolean }>,
+  remarks: Remarks,
+): void {
+  const wide = [...sets].filter(([, { isWide }]) => isWide).map(([pattern]) => pattern)
+  for (const [pattern, { at }] of sets) {
+    const name = pattern.replace(/^\*{1,2}\./, '')
+    const other = wide.find(
+      (of) => of !== pattern && `.${name}`.endsWith(of.replace(/^\*{1,2}/, '')),
+    )
+    if (other !== undefined)
+      remarks.loss(at, `${pattern} and ${other} match the same names: the pins of both hold here`)
+  }
+}
+
+/** Reads `map[string][]string{ "host": { "pin", … }, … }`, or a JSON object of lists. */
+class Parser {
+  readonly #tokens: readonly Token[]
+  #at = 0
+
+  constructor(tokens: readonly Token[]) {
+    this.#tokens = tokens
+  }
+
+  read(): Listed[] {
+    const start = this.#tokens.findIndex((_, index) => this.#isMapAt(index))
+    this.#at = start === -1 ? 0 : start + MAP.length
+    const isGo = start !== -1
+    this.#take('{', isGo ? 'the map' : 'give map[string][]string{…} or a JSON object')
+    const listed: Listed[] = []
+    while (!this.#skip('}')) {
+      const host = this.#text('a host')
+      this.#take(':', `what follows ${host.value}`)
+      if (isGo && this.#isAt('[')) for (const sign of LIST) this.#take(sign, 'a list of texts')
+      listed.push({ host, pins: this.#list(isGo ? ['{', '}'] : ['[', ']']) })
+      if (this.#skip('}')) break
+      this.#take(',', 'what follows a list')
+    }
+    if (!isGo && this.#at < this.#tokens.length)
+      throw malformed(this.#here, 'there is something behind the map')
+    return listed
+  }
+
+  #list([open, close]: readonly [string, string]): Token[] {
+    this.#take(open, 'a list of pins')
+    const pins: Token[] = []
+    while (!this.#skip(close)) {
+      pins.push(this.#text('a pin'))
+      if (this.#skip(close)) break
+      this.#take(',', 'what follows a pin')
+    }
+    return pins
+  }
+
+  #isMapAt(index: number): boolean {
+    return MAP.every((value, offset) => this.#tokens[index + offset]?.value === value)
+  }
+
+  #isAt(value: string): boolean {
+    const token = this.#tokens[this.#at]
+    return token?.kind !== 'text' && token?.value === value
+  }
+
+  #skip(value: string): boolean {
+    const isThere = this.#isAt(value)
+    if (isThere) this.#at += 1
+    return isThere
+  }
+
+  #take(value: string, what: string): void {
+    if (!this.#skip(value))
+      throw malformed(this.#here, `${what}: ${this.#seen} instead of ${value}`)
+  }
+
+  #text(what: string): Token {
+    const token = this.#tokens[this.#at]
+    if (token?.kind !== 'text')
+      throw malformed(this.#here, `${what}: ${this.#seen} instead of a text in quotes`)
+    this.#at += 1
+    return token
+  }
+
+  get #seen(): string {
+    return JSON.stringify(this.#tokens[this.#at]?.value ?? 'the end')
+  }
+
+  get #here(): Position {
+    return (this.#tokens[this.#at] ?? this.#tokens.at(-1))?.at ?? { line: 1, column: 1 }
+  }
+}
+
+const MAP = ['map', '[', 'string', ']', '[', ']', 'string']
+const LIST = ['[', ']', 'string']
+
+/** A Go map that says what a policy says. */
+export function exportGo(exported: Exported, { wildcard }: FormatOptions): string {
+  const { remarks } = exported
+  const isActual = wildcard === 'actual'
+  const entries = new Map<string, string[]>()
+  for (const { set, at } of exported.sets) {
+    if (set.exclude) remarks.loss(at, `${set.pattern} cannot be taken out of a wider pattern`)
+    if (set.pins.length === 0) continue
+    const [pattern] = readPattern(set.pattern, at)
+    const name = pattern.replace(/^\*{1,2}\./, '')
+    const pins = set.pins.map(({ pin }) => pin.slice('sha256/'.length))
+    if (pattern.startsWith('**.')) {
+      if (!isActual)
+        remarks.loss(
+          at,
+          `${pattern} is ${name} and names with one more label: not those further below`,
+        )
+      for (const key of isActual ? [`*.${name}`] : [name, `*.${name}`]) add(entries, key, pins)
+    } else {
+      if (isActual && pattern.startsWith('*.'))
+        remarks.loss(at, `${pattern} is for ${name} and all names below`)
+      add(entries, pattern, pins)
+    }
+  }
+  const patterns = [...entries.keys()]
+  for (const pattern of patterns)
+    if (
+      patterns.some((of) => of.startsWith('*.') && of !== pattern && reaches(of, pattern, isActual))
+    )
+      remarks.loss(
+        { line: 1, column: 1 },
+        `${pattern} and a wider pattern match the same names, of which the map uses one entry`,
+      )
+  const lines = Array.from(
+    entries,
+    ([pattern, pins]) =>
+      `\t${JSON.stringify(pattern)}: {\n${[...new Set(pins)].map((pin) => `\t\t${JSON.stringify(pin)},\n`).join('')}\t},\n`,
+  )
+  return `map[string][]string{\n${lines.join('')}}\n`
+}
+
+function add(entries: Map<string, string[]>, pattern: string, pins: readonly string[]): void {
+  entries.set(pattern, [...(entries.get(pattern) ?? []), ...pins])
+}
+
+/** Whether the entry `wide` is for names that `pattern` is for too. */
+function reaches(wide: string, pattern: string, isActual: boolean): boolean {
+  const name = pattern.replace(/^\*\./, '')
+  if (isActual) return `.${name}`.endsWith(wide.slice(1))
+  return !pattern.startsWith('*.') && name.slice(name.indexOf('.')) === wide.slice(1)
+}
