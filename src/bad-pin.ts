@@ -53,6 +53,7 @@ export function tellBadPin(
     presentedChain,
     remoteAddress,
     hint,
+    diagnosis,
   } = error
   const event: BadPinEvent = {
     request: { method, url: withoutCredentials(url), headers: redacted(headers) },
@@ -65,6 +66,7 @@ export function tellBadPin(
     presentedChain,
     remoteAddress,
     hint,
+    diagnosis,
     error,
     enforced: true,
   }

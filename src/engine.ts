@@ -5,7 +5,7 @@ import { tellBadPin, withoutCredentials } from './bad-pin.js'
 import { Connection } from './connection.js'
 import type { ForeignCookieJar } from './cookies.js'
 import { channels, connectionFacts } from './diagnostics.js'
-import { BadPinError, nameOf, PinfetchError } from './errors.js'
+import { BadPinError, diagnose, nameOf, PinfetchError } from './errors.js'
 import { tell } from './handler.js'
 import { Headers, isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
@@ -21,6 +21,7 @@ import {
   type ServerPins,
   Waiting,
 } from './pending.js'
+import { Memory } from './policy/diagnosis.js'
 import type { Reporter } from './policy/report.js'
 import type { ReadyCall } from './request.js'
 import { detach, ownBytes, Response } from './response.js'
@@ -103,6 +104,10 @@ export class Engine {
   #resting = false
   readonly #rest: NodeJS.Timeout
   readonly #connections = new Map<number, Connection>()
+  /** What connections have shown, for errors. */
+  readonly #memory = new Memory()
+  /** The connection that was told of last and has brought no response yet. */
+  #newNumber = -1
   #lastNumber = -1
   #last: Connection | undefined
   /** Responses of the batch under way that lie in a large chunk. */
@@ -461,6 +466,10 @@ export class Engine {
       apart,
       incoming,
     )
+    if (responseConnection(chunk, at) === this.#newNumber) {
+      this.#newNumber = -1
+      this.#memory.remember(response.url, connection)
+    }
     if (chunk.length > SMALL_CHUNK && (end - at) * 2 < chunk.length) {
       if (this.#batch.length === 0) setImmediate(this.#endBatch)
       this.#batch.push(response)
@@ -505,6 +514,7 @@ export class Engine {
   #learn(number: number, connection: Connection): void {
     const isNew = !this.#connections.has(number)
     this.#connections.set(number, connection)
+    this.#newNumber = number
     this.#forget(number)
     if (isNew && channels.connectionOpen.hasSubscribers)
       channels.connectionOpen.publish({ connection: connectionFacts(number, connection) })
@@ -546,6 +556,7 @@ export class Engine {
   }
 
   #fail(pending: Pending, error: unknown): void {
+    if (error instanceof BadPinError) diagnose(error, this.#memory.diagnose(error))
     if (pending.method !== '') {
       if (error instanceof BadPinError) {
         tellBadPin(pending.state.onBadPin, error, pending.method, pending.url, pending.headers)
@@ -645,8 +656,9 @@ function logFailure(logger: Logger, pending: Pending, error: unknown): void {
     log(logger, 'warn', 'request failed', facts)
     return
   }
-  const { hostname, foundPins, expectedPins, patterns, hint } = error
-  log(logger, 'error', 'bad pin', { ...facts, hostname, foundPins, expectedPins, patterns, hint })
+  const { hostname, foundPins, expectedPins, patterns, hint, diagnosis } = error
+  const found = { hostname, foundPins, expectedPins, patterns, hint, diagnosis }
+  log(logger, 'error', 'bad pin', { ...facts, ...found })
 }
 
 function codeOfThrown(error: unknown): unknown {

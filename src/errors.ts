@@ -121,6 +121,32 @@ export class PinfetchError extends Error {
   }
 }
 
+/** What speaks for a {@link Diagnosis}. */
+export type DiagnosisReason =
+  /** The server sent a pinned certificate that its path does not use, as an interceptor does who appends the genuine ones. */
+  | 'genuine-extras'
+  /** The end entity has the subject of the one that was accepted earlier. */
+  | 'same-subject'
+  /** A key that issued on the path has issued on the one that was accepted earlier. */
+  | 'same-issuer-key'
+  /** The trust anchor is of the organisation whose anchor was accepted earlier. */
+  | 'same-issuer-organisation'
+  /** A key that issued on the path has issued for another host of this process. */
+  | 'issuer-of-other-hosts'
+  /** None has, and others are known: hosts of this process at least three, or one and this host itself. */
+  | 'issuer-of-no-other-host'
+  /** In the last ten minutes the host was accepted at another address: its own, or a proxy's. */
+  | 'other-ways-match'
+
+/**
+ * What a bad pin looks like, from what this process has seen so far: never a decision, and never a proof. An interceptor
+ * who knows what is looked at can look like a rotation.
+ */
+export interface Diagnosis {
+  readonly verdict: 'looks-like-rotation' | 'looks-like-interception' | 'unknown'
+  readonly reasons: readonly DiagnosisReason[]
+}
+
 /** What a {@link BadPinError} reports. */
 export interface BadPinReport {
   /** The host that was asked for, in canonical form. */
@@ -141,7 +167,16 @@ export interface BadPinReport {
   readonly remoteAddress: string
   /** What probably happened and how to see it, for people: never a decision. */
   readonly hint: string
+  /** Whether it looks like a rotation or like an interception: never a decision. */
+  readonly diagnosis: Diagnosis
 }
+
+/** Gives `error` its diagnosis, once it is compared with what has been seen. */
+export function diagnose(error: BadPinError, diagnosis: Diagnosis): void {
+  Object.assign(error, { diagnosis })
+}
+
+const UNKNOWN: Diagnosis = { verdict: 'unknown', reasons: [] }
 
 /**
  * No key of the verified path is pinned: someone else answers, or the pins are out of date.
@@ -159,6 +194,7 @@ export class BadPinError extends PinfetchError implements BadPinReport {
   readonly presentedChain: readonly Buffer[]
   readonly remoteAddress: string
   readonly hint: string
+  readonly diagnosis: Diagnosis
   constructor(report: BadPinReport) {
     super(
       'ERR_BAD_PIN',
@@ -173,6 +209,7 @@ export class BadPinError extends PinfetchError implements BadPinReport {
     this.presentedChain = report.presentedChain
     this.remoteAddress = report.remoteAddress
     this.hint = report.hint
+    this.diagnosis = report.diagnosis
   }
 }
 
@@ -414,6 +451,7 @@ export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate
         presentedChain: failure.presentedChain ?? [],
         remoteAddress: failure.remoteAddress ?? '',
         hint: failure.hint ?? '',
+        diagnosis: UNKNOWN,
       })
     case 3:
       return new TlsError(code, failure)

@@ -22,7 +22,14 @@ export type {
   RequestFacts,
   RequestResponseMessage,
 } from './diagnostics.js'
-export type { BadPinReport, CutOff, ErrorCode, PolicyPlace } from './errors.js'
+export type {
+  BadPinReport,
+  CutOff,
+  Diagnosis,
+  DiagnosisReason,
+  ErrorCode,
+  PolicyPlace,
+} from './errors.js'
 export {
   AbortError,
   BadPinError,

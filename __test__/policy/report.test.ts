@@ -130,6 +130,7 @@ describe('a report', () => {
     presentedChain: [Buffer.alloc(50, 1), Buffer.from('no certificate')],
     remoteAddress: '127.0.0.1:8443',
     hint: 'none',
+    diagnosis: { verdict: 'unknown', reasons: [] },
   }
   const pem =
     '-----BEGIN CERTIFICATE-----\n' +

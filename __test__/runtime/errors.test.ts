@@ -27,6 +27,7 @@ const badPin = new BadPinError({
   presentedChain: [],
   remoteAddress: '127.0.0.1:443',
   hint: 'look',
+  diagnosis: { verdict: 'unknown', reasons: [] },
 })
 
 test('a bad pin’s message is the pins found, bare, in the order of the verified path', () => {
@@ -137,6 +138,7 @@ test('the handler is told everything but credentials', () => {
     hostname: 'api.example.test',
     foundPins: badPin.foundPins,
     hint: 'look',
+    diagnosis: { verdict: 'unknown', reasons: [] },
     enforced: true,
     error: badPin,
   })

@@ -61,6 +61,7 @@ const FACTS = [
   'expectedPins',
   'foundPins',
   'hint',
+  'diagnosis',
   'names',
   'notAfter',
   'alert',
