@@ -424,8 +424,8 @@ export function readOptions(options: unknown): Settings {
 /** Options whose pins can be read twice, where two clients are to have them: an iterator ends after the first. */
 function readablePins(given: Given): Given {
   const pins = given.get('pins')
-  if ((given.get('reportTo') ?? null) === null || pins === undefined || pins instanceof Policy)
-    return given
+  const isOnce = pins !== undefined && !(pins instanceof Policy || pins instanceof LivePolicy)
+  if ((given.get('reportTo') ?? null) === null || !isOnce) return given
   return new Map([...given, ['pins', new Policy(pins as PinsInput)]])
 }
 

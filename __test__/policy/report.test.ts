@@ -9,6 +9,7 @@ import {
   type BadPinReport,
   Client,
   type ClientOptions,
+  LivePolicy,
   type Logger,
   type PinReport,
   pinReport,
@@ -357,6 +358,24 @@ describe('reportTo', () => {
     await expect(client.get(server.url)).rejects.toThrow(badPin)
     await client.close()
     expect(collector.posts).toEqual([])
+  })
+
+  test('a live policy is obeyed by what sends reports, too', async () => {
+    await using server = await start()
+    await using collector = await Collector.start(server)
+    const refused = { [server.hostname]: [wrong] }
+    const live = new LivePolicy({ ...refused, [COLLECTOR]: [server.leafPin] })
+    await using client = new Client(refusing(server, { pins: live, reportTo: collector.url }))
+    await expect(client.get(server.url)).rejects.toThrow(badPin)
+    await collector.arrived(1)
+    await live.set({ ...refused, [COLLECTOR]: [wrong, pinOf(8)] }, { force: true })
+    await using interceptor = await startInterceptor({ of: server })
+    await expect(client.get(interceptor.url)).rejects.toThrow(badPin)
+    await client.close()
+    expect(collector.posts).toHaveLength(1)
+    await using another = new Client(refusing(server, { reportTo: collector.url }))
+    await expect(another.get(interceptor.url)).rejects.toThrow(badPin)
+    await collector.arrived(2) // the control: the same is reported where the collector's key is not refused
   })
 
   test('pins that can be read once are read for both', async () => {
