@@ -3,6 +3,7 @@
 
 import { parseArgs } from 'node:util'
 import { versions } from '../index.js'
+import { backup } from './backup/backup.js'
 import { check } from './check/check.js'
 import { doctor } from './doctor.js'
 import { codeOf, EXIT, exitCodeOf, messageOf, UsageError } from './exit.js'
@@ -28,6 +29,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   check    ask every host of a policy file, and say what its pins make of it
   watch    check again and again, and tell what is new
   rotate   bring new pins into a policy file, and take old ones out of it
+  backup   make a key for later, its certificate request, and its pin
   explain  say which pins apply to a URL and why, and what a change changes
   import   read other programs' pins into a policy file
   export   write a policy file in another program's format
@@ -47,6 +49,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['check', check],
   ['watch', watch],
   ['rotate', rotate],
+  ['backup', backup],
   ['explain', explain],
   ['import', importPins],
   ['export', exportPins],
