@@ -20,6 +20,8 @@ export interface NginxOptions<Name extends string> {
 /** A running nginx. */
 export interface Nginx<Name extends string> extends AsyncDisposable {
   ports: Record<Name, number>
+  /** Its folder: logs that it writes are there. */
+  folder: string
   close(): Promise<void>
 }
 
@@ -80,7 +82,7 @@ http {
     }
     await rm(folder, { recursive: true, force: true })
   }
-  return { ports, close, [Symbol.asyncDispose]: close }
+  return { ports, folder, close, [Symbol.asyncDispose]: close }
 }
 
 async function freePort(): Promise<number> {

@@ -1,0 +1,4 @@
+import * as undici from 'undici8'
+import { carryOutWith } from './undici.mjs'
+
+await carryOutWith(undici)
