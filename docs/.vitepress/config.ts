@@ -78,6 +78,7 @@ function sidebar() {
     group('Pins', [
       page('Policies', '/policy'),
       page('Policy files', '/policy-file'),
+      page('Rotating keys', '/rotation'),
       page('Reports', '/reports'),
       page('Rotation', '/rotation'),
       page('Reports', '/reports'),
