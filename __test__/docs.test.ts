@@ -111,6 +111,7 @@ test.each(
     ['many requests', '100\n'],
     ['a jar that is saved', 'session=4711\n'],
     ['proxies that are probed', 'fit\nERR_BAD_PIN\n200 1\n'],
+    ['limits of HTTP/2', '200 2\n'],
     ['a list that revokes', 'CertificateError ERR_CERT_REVOKED\n'],
     ['a request that is sent again', '200\n'],
     ['limits of a header section', '200\n'],
@@ -120,8 +121,8 @@ test.each(
 })
 
 test('every example of the manual is run here', () => {
-  expect(sources.length).toBe(10)
-  expect(manual.match(/^```\w+/gm)).toHaveLength(10)
+  expect(sources.length).toBe(11)
+  expect(manual.match(/^```\w+/gm)).toHaveLength(11)
 })
 
 test('every option of a client is documented, and its default is told', () => {

@@ -88,9 +88,24 @@ export interface RawHttp2 extends AsyncDisposable {
   readonly open: ReadonlySet<TLSSocket>
 }
 
+/** What else such a server does. */
+export interface RawHttp2Options {
+  /** What its first SETTINGS frame has. @default nothing */
+  readonly settings?: Uint8Array
+  /** Told of every frame. */
+  readonly heard?: (
+    peer: Peer,
+    type: number,
+    flags: number,
+    stream: number,
+    payload: Buffer,
+  ) => void
+}
+
 /** Does the connection's opening properly, and calls `answer` for the HEADERS frame of each request. */
 export async function startRawHttp2(
   answer: (peer: Peer, stream: number) => void,
+  { settings, heard }: RawHttp2Options = {},
 ): Promise<RawHttp2> {
   const pki = await standardPki(sharedKit())
   const { leaf, a1 } = pki.certificates
@@ -104,7 +119,7 @@ export async function startRawHttp2(
       open.add(socket)
       socket.on('error', () => {}) // a client that hangs up is what many tests want
       socket.on('close', () => open.delete(socket))
-      peer.write(frame(SETTINGS, 0, 0))
+      peer.write(frame(SETTINGS, 0, 0, settings))
       let left: Buffer = Buffer.alloc(0)
       let skip = PREFACE_LENGTH
       socket.on('data', (data: Buffer) => {
@@ -113,8 +128,11 @@ export async function startRawHttp2(
         left = left.subarray(skip)
         skip = 0
         while (left.length >= 9 && left.length >= 9 + left.readUIntBE(0, 3)) {
-          const [type, flags, stream] = [left[3], left[4] ?? 0, left.readUInt32BE(5)]
-          left = left.subarray(9 + left.readUIntBE(0, 3))
+          const [type, flags, stream] = [left[3] ?? 0, left[4] ?? 0, left.readUInt32BE(5)]
+          const end = 9 + left.readUIntBE(0, 3)
+          const payload = left.subarray(9, end)
+          left = left.subarray(end)
+          heard?.(peer, type, flags, stream, payload)
           if (type === SETTINGS && !(flags & ACK)) peer.write(frame(SETTINGS, ACK, 0))
           if (type !== HEADERS) continue
           streams.push(stream)

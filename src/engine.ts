@@ -559,7 +559,8 @@ export class Engine {
     if (error instanceof BadPinError) diagnose(error, this.#memory.diagnose(error))
     if (pending.method !== '') {
       if (error instanceof BadPinError) {
-        tellBadPin(pending.state.onBadPin, error, pending.method, pending.url, pending.headers)
+        const { onBadPin = pending.state.onBadPin } = pending
+        tellBadPin(onBadPin, error, pending.method, pending.url, pending.headers)
         pending.state.reporter?.report(error)
       }
       if (channels.requestError.hasSubscribers)

@@ -45,6 +45,7 @@ export {
 } from './errors.js'
 export type { FetchAllOptions, FetchAllResult } from './fetch-all.js'
 export { Headers } from './headers.js'
+export type { Http2Options, KeepAliveOptions } from './http2-options.js'
 export type { LivePolicyEvents, LivePolicyListener } from './live-policy.js'
 export { LivePolicy, PolicySwapEvent } from './live-policy.js'
 export type { LogFacts, LogFunction, Logger, LogLevel } from './logger.js'

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { BadPinHandler } from './bad-pin.js'
 import { CookieJar, type ForeignCookieJar, handleOf } from './cookies.js'
 import { invalidOption, nameOf, PolicyError } from './errors.js'
+import { type Http2Options, readHttp2 } from './http2-options.js'
 import { handleOfLivePolicy, LivePolicy } from './live-policy.js'
 import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
@@ -77,11 +78,12 @@ export interface ClientOptions {
   readonly serverName?: string | undefined
   /**
    * Whether HTTP/2 is offered (ALPN, RFC 7301): true for both it and HTTP/1.1, false for HTTP/1.1 alone, `'only'` for
-   * HTTP/2 alone. A server without what is offered is refused, `ERR_TLS_ALPN`, and `'only'` has no `http:` URLs.
+   * HTTP/2 alone. A server without what is offered is refused, `ERR_TLS_ALPN`, and `'only'` has no `http:` URLs. An object
+   * says more of its connections: windows, concurrent streams, pings.
    *
    * @default true
    */
-  readonly http2?: boolean | 'only' | undefined
+  readonly http2?: boolean | 'only' | Http2Options | undefined
   /** How many connections a host may have. @default 128 */
   readonly connections?: number | undefined
   /**
@@ -359,7 +361,8 @@ export function readOptions(options: unknown): Settings {
   }
   out.flag(serverName !== undefined)
   if (serverName !== undefined) out.str(serverName)
-  out.u8(readHttp2(givenOr(given, 'http2', DEFAULTS.http2)))
+  const http2 = readHttp2(givenOr(given, 'http2', DEFAULTS.http2))
+  out.u8(http2.choice)
   out.u32(count(given, 'connections', DEFAULTS.connections, 1, LARGEST_U32))
   out.u32(milliseconds(given, 'timeout', DEFAULTS.timeout))
   out.i64(count(given, 'maxResponseBytes', DEFAULTS.maxResponseBytes, 0, Number.MAX_SAFE_INTEGER))
@@ -405,6 +408,7 @@ export function readOptions(options: unknown): Settings {
   out.u32(count(given, 'totalConnections', DEFAULTS.totalConnections, 0, LARGEST_U32))
   out.flag(live !== null)
   if (live !== null) out.u32(live)
+  http2.write(out)
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')
@@ -448,12 +452,6 @@ const SHARED_WITH_REPORTS = [
   'family',
   'localAddress',
 ] as const satisfies readonly (keyof ClientOptions)[]
-
-function readHttp2(value: unknown): number {
-  if (value === 'only') return 2
-  if (typeof value !== 'boolean') throw wrongType('http2', value, "true, false or 'only'")
-  return value ? 1 : 0
-}
 
 function writeIdentity(out: Writer, given: Given): void {
   const [cert, key, pfx] = [given.get('cert'), given.get('key'), given.get('pfx')]

@@ -61,6 +61,8 @@ export class Pending {
   readonly headers: readonly string[] | null
   readonly signal: AbortSignal | null
   readonly onInformation: InformationHandler | null
+  /** Undefined where the client's is told. */
+  readonly onBadPin: BadPinHandler | null | undefined
   readonly resolve: (outcome: Outcome) => void
   readonly reject: (reason: unknown) => void
   readonly #canceller: Canceller
@@ -79,6 +81,7 @@ export class Pending {
     this.headers = call === null ? null : call.headers
     this.signal = call === null ? null : call.signal
     this.onInformation = call === null ? null : call.onInformation
+    this.onBadPin = call === null ? null : call.onBadPin
     this.resolve = resolve
     this.reject = reject
   }

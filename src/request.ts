@@ -1,9 +1,10 @@
+import type { BadPinHandler } from './bad-pin.js'
 import { type BodyContent, type BodyInit, extractBody, extractJson } from './body.js'
 import { CookieJar, handleOf } from './cookies.js'
 import { invalidArgument, nameOf } from './errors.js'
 import type { Handler } from './handler.js'
 import { type Headers, isFieldValue } from './headers.js'
-import { Extra, RedirectMode as RedirectModes, Writer } from './wire.js'
+import { Extra, Http2, RedirectMode as RedirectModes, Writer } from './wire.js'
 
 /** Header fields of a request: an object of values or lists of values, or pairs, a `Headers` or a `Map`. */
 export type HeadersInit =
@@ -56,6 +57,11 @@ export interface RequestInit {
    * and password in front of the host; null for none. Pins hold through every proxy. @default the client's
    */
   readonly proxy?: string | URL | null | undefined
+  /**
+   * Milliseconds that it waits for a connection, in the queue and while one is made for it and others; 0 for no limit. The
+   * client's `connectTimeout` bounds the making. @default no limit of its own
+   */
+  readonly connectTimeout?: number | undefined
   /** Milliseconds until the header section, from when a connection is there; 0 for no limit. @default the client's */
   readonly headersTimeout?: number | undefined
   /** Milliseconds that the body may pause; 0 for no limit. @default the client's */
@@ -67,15 +73,22 @@ export interface RequestInit {
    * own, as gateways that rotate exits want it. @default the client's
    */
   readonly reuse?: boolean | undefined
+  /**
+   * Whether HTTP/2 is offered: true for both it and HTTP/1.1, false for HTTP/1.1 alone, `'only'` for HTTP/2 alone.
+   * @default the client's
+   */
+  readonly http2?: boolean | 'only' | undefined
   /** The cookie jar, instead of the client's; false for none. A `cookie` field in `headers` goes before any jar. */
   readonly cookieJar?: CookieJar | false | undefined
   /**
    * Told of each interim response as it comes, before the response: 103 (Early Hints) with its `link` fields, 102, or 100.
-   * Over HTTP/1.1 only: those of HTTP/2 are passed over. What it throws, or rejects with, becomes a process warning.
+   * What it throws, or rejects with, becomes a process warning.
    *
    * @default null
    */
   readonly onInformation?: InformationHandler | null | undefined
+  /** Told when it is refused for its pins, instead of the client's; null for nobody. @default the client's */
+  readonly onBadPin?: BadPinHandler | null | undefined
 }
 
 /** An interim response (RFC 9110 §15.2). */
@@ -141,6 +154,8 @@ export interface Call<Content extends BodyContent = BodyContent> {
   /** What else differs from the client's options, as the wire wants it. */
   readonly extras: Uint8Array | null
   readonly onInformation: InformationHandler | null
+  /** Undefined for the client's. */
+  readonly onBadPin: BadPinHandler | null | undefined
 }
 
 /** A call whose body need not be read beforehand. */
@@ -174,10 +189,13 @@ const INIT_KEYS = new Set([
   'proxy',
   'cookieJar',
   'reuse',
+  'connectTimeout',
   'headersTimeout',
   'bodyTimeout',
   'retry',
+  'http2',
   'onInformation',
+  'onBadPin',
 ])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** More in a row is a mistake. */
@@ -208,6 +226,7 @@ export function readCall(
       signal: null,
       extras: null,
       onInformation: null,
+      onBadPin: undefined,
     }
   }
   if (typeof init !== 'object' || init === null) {
@@ -237,6 +256,7 @@ export function readCall(
     signal: readSignal(init.signal),
     extras: readExtras(init),
     onInformation: init.onInformation ?? null,
+    onBadPin: readHandler(init.onBadPin),
   }
 }
 
@@ -244,7 +264,7 @@ export function readCall(
 function readExtras(init: RequestInit): Uint8Array | null {
   const { redirect, maxRedirects, decompress, proxy, cookieJar, maxResponseBytes, maxExpansion } =
     init
-  const { reuse, headersTimeout, bodyTimeout, retry, onInformation } = init
+  const { reuse, connectTimeout, headersTimeout, bodyTimeout, retry, http2, onInformation } = init
   if (
     redirect === undefined &&
     maxRedirects === undefined &&
@@ -254,6 +274,8 @@ function readExtras(init: RequestInit): Uint8Array | null {
     maxResponseBytes === undefined &&
     maxExpansion === undefined &&
     reuse === undefined &&
+    http2 === undefined &&
+    connectTimeout === undefined &&
     headersTimeout === undefined &&
     bodyTimeout === undefined &&
     retry === undefined &&
@@ -295,6 +317,10 @@ function readExtras(init: RequestInit): Uint8Array | null {
         `cookieJar is ${nameOf(cookieJar)}: give a CookieJar of pinfetch's or false (one of another make can be a client's)`,
       )
   }
+  if (connectTimeout !== undefined) {
+    out.u8(Extra.connectTimeout)
+    out.u32(readTimeout('connectTimeout', connectTimeout))
+  }
   if (headersTimeout !== undefined) {
     out.u8(Extra.headersTimeout)
     out.u32(readTimeout('headersTimeout', headersTimeout))
@@ -313,6 +339,14 @@ function readExtras(init: RequestInit): Uint8Array | null {
     out.u8(Extra.reuse)
     out.flag(reuse)
   }
+  if (http2 !== undefined) {
+    if (typeof http2 !== 'boolean' && http2 !== 'only')
+      throw invalidArgument(
+        `http2 is ${typeof http2 === 'string' ? JSON.stringify(http2) : nameOf(http2)}: give true, false or "only"`,
+      )
+    out.u8(Extra.http2)
+    out.u8(http2 === 'only' ? Http2.only : Number(http2))
+  }
   if (maxResponseBytes !== undefined) {
     out.u8(Extra.maxResponseBytes)
     out.i64(readCount('maxResponseBytes', maxResponseBytes, 0, Number.MAX_SAFE_INTEGER))
@@ -327,6 +361,12 @@ function readExtras(init: RequestInit): Uint8Array | null {
     out.u8(Extra.onInformation)
   }
   return out.written()
+}
+
+function readHandler(handler: unknown): BadPinHandler | null | undefined {
+  if (handler !== undefined && handler !== null && typeof handler !== 'function')
+    throw invalidArgument(`onBadPin is ${nameOf(handler)}: give a function or null`)
+  return handler as BadPinHandler | null | undefined // a function: what it takes can't be asked
 }
 
 const RETRY_DEFAULTS = {

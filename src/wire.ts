@@ -46,6 +46,9 @@ export const TIMEOUT_OF_CLIENT = 0xffff_ffff
 /** How a pin source's bytes are to be read. */
 export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 
+/** Which versions of HTTP are offered. */
+export const Http2 = { never: 0, offer: 1, only: 2 } as const
+
 /** Tags of what a request says besides. */
 export const Extra = {
   redirect: 1,
@@ -60,6 +63,8 @@ export const Extra = {
   bodyTimeout: 10,
   retry: 11,
   onInformation: 12,
+  connectTimeout: 13,
+  http2: 14,
 } as const
 
 /** What is asked of a cookie jar. */

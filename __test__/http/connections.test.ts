@@ -3,8 +3,8 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Client, type ClientOptions } from '../../src/index.js'
-import { type Certificate, type Pki, sharedKit, standardPki } from '../testkit.js'
+import { Client, type ClientOptions, type RequestInit } from '../../src/index.js'
+import { type Certificate, type Pki, sharedKit, standardPki, startGenuine } from '../testkit.js'
 
 /** Hosts of one server, all named by its certificate. */
 const HOSTS = Array.from({ length: 12 }, (_, index) => `host${index}.pool.example.test`)
@@ -133,6 +133,25 @@ describe('the versions of HTTP that are offered', () => {
     } else {
       expect((await request).tls?.alpn).toBe(outcome)
     }
+  })
+
+  test('a request chooses for itself, and goes over no connection of another choice', async () => {
+    await using genuine = await startGenuine()
+    const { ca, lookup, url } = genuine
+    for (const ofClient of [true, false] as const) {
+      await using client = new Client({ ca, lookup, http2: ofClient })
+      const version = async (init?: RequestInit) => (await client.get(url, init)).httpVersion
+      const usual = ofClient ? '2' : '1.1'
+      expect(await version()).toBe(usual)
+      expect(await version({ http2: false })).toBe('1.1')
+      expect(await version({ http2: true })).toBe('2')
+      expect(await version({ http2: 'only' })).toBe('2')
+      expect(await version()).toBe(usual)
+    }
+    await using client = new Client()
+    await expect(client.get('http://127.0.0.1:1/', { http2: 'only' })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+    })
   })
 
   test('a burst to an origin of HTTP/2 alone makes one connection', async () => {

@@ -434,15 +434,24 @@ test.each(cases)('%s: %s', async (_name, result, answer) => {
   await reachesGenuine(client, server)
 })
 
-test('10,000 interim responses cost little, and the response that follows is read', async () => {
+test('32 interim responses may precede a response, and 10,000 end the request, in little memory', async () => {
+  let count = 32
   await using server = await startRawHttp2((peer, stream) => {
     const interim = headers(stream, 0, field(':status', '103'))
-    peer.write(...Array.from({ length: 10_000 }, () => interim), fine(stream))
+    peer.write(...Array.from({ length: count }, () => interim), fine(stream))
   })
   await using client = clientOf(server)
-  const before = process.memoryUsage().rss
   expect(await outcome(client, server.url)).toBe('fine')
+  count = 10_000
+  const before = process.memoryUsage().rss
+  await expect(client.get(server.url)).rejects.toMatchObject({
+    code: 'ERR_HTTP2',
+    message: expect.stringContaining('more than 32 interim responses'),
+  })
   expect(process.memoryUsage().rss - before).toBeLessThan(64 * MEBIBYTE)
+  count = 33
+  await expect(client.get(server.url)).rejects.toMatchObject({ code: 'ERR_HTTP2' })
+  expect(server.requests).toEqual([[1, 3, 5]]) // one stream's trouble is not its connection's
   await reachesGenuine(client, server)
 })
 

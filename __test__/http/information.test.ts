@@ -131,10 +131,11 @@ test.each([
   ])
 })
 
-test('those of HTTP/2 are passed over', async () => {
+test('those of HTTP/2 are told as well, whoever listens', async () => {
   await using server = await startRawHttp2((peer, stream) =>
     peer.write(
       headers(stream, 0, field(':status', '103'), field('link', '</a.css>')),
+      headers(stream, 0, field(':status', '102')),
       headers(stream, 0, OK),
       frame(0, END_STREAM, stream, Buffer.from('ok')),
     ),
@@ -144,5 +145,9 @@ test('those of HTTP/2 are passed over', async () => {
   const { heard, listen } = listener()
   const response = await client.get(server.url, { onInformation: listen })
   expect([await response.text(), response.httpVersion]).toEqual(['ok', '2'])
-  expect(heard).toEqual([])
+  expect(heard).toEqual([
+    [103, ['</a.css>']],
+    [102, []],
+  ])
+  expect(await (await client.get(server.url)).text()).toBe('ok') // nobody listens
 })

@@ -128,6 +128,25 @@ test('maxHeaderBytes bounds the size of a header section over HTTP/2, 256 KiB by
   }
 })
 
+test('maxHeaderBytes bounds the size of a trailer section over HTTP/2, and cuts none off', async () => {
+  let count = 23
+  await using server = await startRawHttp2((peer, stream) =>
+    peer.write(
+      headers(stream, 0, OK),
+      frame(h2.DATA, 0, stream, Buffer.from('fine')),
+      headers(stream, END_STREAM, fields(count)),
+    ),
+  )
+  await using client = clientOf(server, { maxHeaderBytes: 23 * 42 })
+  expect(await outcome(client, server.url)).toBe(200)
+  for (count of [24, 3 * 23]) {
+    const refused = await outcome(client, server.url)
+    expect(refused).toMatch(/^ERR_HTTP2 /)
+    expect(refused).toContain(`larger than ${23 * 42} bytes (maxHeaderBytes)`)
+  }
+  expect(server.requests).toEqual([[1, 3, 5]])
+})
+
 test.each([
   [{ maxHeaderBytes: 0 }, 'maxHeaderBytes is 0: give a whole number from 1 to 4294967295'],
   [{ maxHeaderCount: 1.5 }, 'maxHeaderCount is 1.5: give a whole number'],

@@ -179,6 +179,32 @@ test('making a connection has a limit of its own', async () => {
   }
 })
 
+test('a request has a limit of its own for the wait for a connection, which the others wait for still', async () => {
+  const held: (() => void)[] = []
+  const slow = createServer((request, response) => {
+    if (request.url === '/first') held.push(() => response.end('fine'))
+    else response.end('fine')
+  })
+  await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
+  try {
+    await using client = new Client({ connections: 1 })
+    const url = `http://127.0.0.1:${(slow.address() as AddressInfo).port}`
+    const first = client.get(`${url}/first`, { connectTimeout: 5000 })
+    await expect.poll(() => held.length).toBe(1)
+    const patient = client.get(url)
+    await expect(client.get(url, { connectTimeout: 60 })).rejects.toMatchObject({
+      name: 'TimeoutError',
+      phase: 'queue',
+      limit: 60,
+    })
+    held[0]?.()
+    expect(await (await first).text()).toBe('fine')
+    expect(await (await patient).text()).toBe('fine')
+  } finally {
+    slow.close()
+  }
+})
+
 test('a response tells how long its request took', async () => {
   await using client = new Client({ ca: secure.ca, lookup: secure.lookup })
   const first = await client.get(secure.url)

@@ -54,4 +54,31 @@ describe.each(['h2', 'http/1.1'] as const)('over %s', (protocol) => {
     expect(await interceptor.applicationBytes()).toBe(0)
     expect((await client.get(genuine.url)).status).toBe(200)
   })
+
+  test('a request has a handler of its own, or none, in the place of its client’s', async () => {
+    await using genuine = await startGenuine({ alpn: [protocol] })
+    await using interceptor = await startInterceptor({ of: genuine })
+    const told: string[] = []
+    await using client = new Client({
+      ca: genuine.ca,
+      lookup: genuine.lookup,
+      pins: { [genuine.hostname]: [genuine.leafPin] },
+      onBadPin: () => void told.push('client'),
+    })
+    const own: BadPinHandler = ({ request }) => void told.push(request.method)
+
+    for (const [onBadPin, who] of [
+      [own, ['GET']],
+      [null, []],
+      [undefined, ['client']],
+    ] as const) {
+      await expect(client.get(interceptor.url, { onBadPin })).rejects.toMatchObject({
+        code: 'ERR_BAD_PIN',
+      })
+      expect(told.splice(0)).toEqual(who)
+    }
+    expect(await interceptor.applicationBytes()).toBe(0)
+    expect((await client.get(genuine.url, { onBadPin: own })).status).toBe(200)
+    expect(told).toEqual([])
+  })
 })

@@ -32,7 +32,7 @@ describe('refused, with the place named', () => {
     [{ crl: ['x', 7] }, 'crl', /crl is a number: give certificate revocation lists in PEM or DER/],
     [{ systemCa: 1 }, 'systemCa', /systemCa is a number/],
     [{ insecureSkipVerify: 'true' }, 'insecureSkipVerify', /insecureSkipVerify is a string/],
-    [{ http2: null }, 'http2', /http2 is null: give true, false or 'only'/],
+    [{ http2: null }, 'http2', /http2 is null: give true, false, 'only' or an object/],
     [{ extraCa: null }, 'extraCa', /extraCa is null/],
     [{ headers: null }, 'headers', /headers is null/],
     [{ unpinned: 'deny' }, 'unpinned', /unpinned is "deny": give "allow" or "refuse"/],

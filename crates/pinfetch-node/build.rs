@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The crates whose versions `versions()` tells: what decides about trust, and what speaks to peers.
-const TOLD: [&str; 5] = ["h2", "hyper", "ring", "rustls", "rustls-webpki"];
+const TOLD: [&str; 4] = ["h2", "ring", "rustls", "rustls-webpki"];
 
 fn main() {
     napi_build::setup();

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, COOKIE, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pinfetch_pins::{EffectivePins, Host, Policy, VerifiedPath};
 use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use crate::coding::{self, CodingError, Codings, Decoder, Limits};
-use crate::config::{Config, ConnectionKey, PolicyChoice, RedirectMode, Scheme, Trust};
+use crate::config::{
+    Config, ConnectionKey, Http2Choice, PolicyChoice, RedirectMode, Scheme, Trust,
+};
 use crate::connect::key_log::KeyLogFile;
 use crate::connect::proxy::Proxy;
 use crate::connect::roots::Roots;
@@ -25,7 +27,7 @@ use crate::deadline::{Phase, Progress, Timings};
 use crate::error::{Code, RequestError};
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
 use crate::exchange::interim::OnInterim;
-use crate::exchange::upload::{MessageBody, Payload, RequestBody, Upload};
+use crate::exchange::upload::{Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
 use crate::gate::{Gate, InFlight, ProxyStats};
 use crate::reload::Swap;
@@ -121,6 +123,8 @@ pub struct Request<'a> {
     pub max_response_bytes: Option<u64>,
     /// How many bytes a byte of an encoded body may become, where that is not as the client says.
     pub max_expansion: Option<u32>,
+    /// How long it waits for its connection: in the queue, and while one is made for it and others.
+    pub connect_timeout: Option<Duration>,
     /// How long the response's header section may take, where that is not as the client says.
     pub headers_timeout: Option<Duration>,
     /// How long the body may pause, where that is not as the client says.
@@ -129,6 +133,8 @@ pub struct Request<'a> {
     pub retry: Option<Retry>,
     /// Whether the connection serves other requests too, where that is not as the client says.
     pub reuse: Option<bool>,
+    /// Which versions of HTTP are offered, where that is not as the client says.
+    pub http2: Option<Http2Choice>,
     /// The proxy to go through.
     pub via: Via,
     /// Who is told of interim responses.
@@ -150,10 +156,12 @@ impl<'a> Request<'a> {
             cookies: None,
             max_response_bytes: None,
             max_expansion: None,
+            connect_timeout: None,
             headers_timeout: None,
             body_timeout: None,
             retry: None,
             reuse: None,
+            http2: None,
             via: Via::OfClient,
             on_interim: None,
         }
@@ -317,14 +325,7 @@ impl Client {
                 Ok(begun.into_response(request, Some((deadline, limit)), in_flight, &progress))
             }
             Err(_elapsed) => {
-                let waited_for = attempt
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take();
-                let phase = match (progress.phase(), waited_for) {
-                    (Phase::Queue, Some(attempt)) => attempt.phase(),
-                    (phase, _) => phase,
-                };
+                let phase = phase_of(&progress, &attempt);
                 Err(RequestError::Timeout { phase, limit })
             }
         }
@@ -386,7 +387,18 @@ impl Client {
         loop {
             let is_under_way = is_hop || resends + replays + refusals > 0;
             progress.enter(Phase::Queue);
-            let lease = gate.acquire(request.key(), attempt, is_under_way).await?;
+            let acquiring = gate.acquire(request.key(), attempt, is_under_way);
+            let lease = match request.connect_timeout {
+                None => acquiring.await?,
+                // on the heap, as in `within`
+                Some(limit) => match Box::pin(tokio::time::timeout(limit, acquiring)).await {
+                    Ok(lease) => lease?,
+                    Err(_elapsed) => {
+                        let phase = phase_of(progress, attempt);
+                        return Err(RequestError::Timeout { phase, limit });
+                    }
+                },
+            };
             let limit = request.headers_timeout;
             let answer = within(
                 limit,
@@ -575,6 +587,15 @@ impl Client {
     }
 }
 
+/// What a request was doing, or, where it waited for a handshake, what that was doing.
+fn phase_of(progress: &Progress, attempt: &Mutex<Option<Arc<Progress>>>) -> Phase {
+    let waited_for = attempt.lock().unwrap_or_else(PoisonError::into_inner);
+    match (progress.phase(), &*waited_for) {
+        (Phase::Queue, Some(attempt)) => attempt.phase(),
+        (phase, _) => phase,
+    }
+}
+
 /// `exchange`, within a limit of its own if there is one.
 async fn within<T>(
     limit: Option<Duration>,
@@ -666,6 +687,8 @@ pub(crate) struct Prepared {
     pub(crate) headers: Option<Vec<Field>>,
     pub(crate) body: Option<Arc<Payload>>,
     pub(crate) reuse: bool,
+    pub(crate) http2: Option<Http2Choice>,
+    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) headers_timeout: Option<Duration>,
     pub(crate) body_timeout: Option<Duration>,
     pub(crate) redirect: RedirectMode,
@@ -693,10 +716,12 @@ impl Prepared {
             cookies,
             max_response_bytes: _,
             max_expansion,
+            connect_timeout,
             headers_timeout,
             body_timeout,
             retry: _,
             reuse,
+            http2,
             via,
             on_interim,
         } = request;
@@ -721,8 +746,10 @@ impl Prepared {
             Some(headers)
         };
         Ok(Self {
-            key: key_of(&target, &via, reuse.unwrap_or(config.reuse)),
+            key: key_of(&target, &via, http2, reuse.unwrap_or(config.reuse)),
             reuse: reuse.unwrap_or(config.reuse),
+            http2,
+            connect_timeout,
             headers_timeout: headers_timeout.or(config.headers_timeout),
             body_timeout: body_timeout.or(config.body_timeout),
             via,
@@ -837,9 +864,9 @@ impl Prepared {
         message
     }
 
-    /// The message for an HTTP/2 connection of `gate`.
-    pub(crate) fn http2_message(&self, gate: &Gate) -> http::Request<MessageBody> {
-        let mut message = http::Request::new(MessageBody::new(self.take_body()));
+    /// The header section for an HTTP/2 connection of `gate` (RFC 9113 §8.3).
+    pub(crate) fn http2_message(&self, gate: &Gate) -> http::Request<()> {
+        let mut message = http::Request::new(());
         *message.method_mut() = self.method.clone();
         *message.version_mut() = Version::HTTP_2;
         *message.uri_mut() = self.target.absolute();
@@ -850,20 +877,28 @@ impl Prepared {
         if let Some(cookie) = &self.cookie {
             message.headers_mut().insert(COOKIE, cookie.clone());
         }
+        if let Some(length) = self.content_length() {
+            message.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
         message
     }
 
-    /// Where the body ends (RFC 9112 §6). A length of 0 is told where a body is usual (RFC 9110 §8.6).
+    /// Where the body ends (RFC 9112 §6).
     fn write_framing(&self, message: &mut Vec<u8>) {
-        let length = match &self.body {
-            Some(payload) => match payload.length() {
-                Some(length) => length,
-                None => return write_line(message, b"transfer-encoding", b"chunked"),
-            },
-            None if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => 0,
-            None => return,
-        };
-        write_line(message, b"content-length", length.to_string().as_bytes());
+        match self.content_length() {
+            Some(length) => write_line(message, b"content-length", length.to_string().as_bytes()),
+            None if self.body.is_some() => write_line(message, b"transfer-encoding", b"chunked"),
+            None => {}
+        }
+    }
+
+    /// The length that is told, where it is known. One of 0 is told where a body is usual (RFC 9110 §8.6).
+    fn content_length(&self) -> Option<u64> {
+        match &self.body {
+            Some(payload) => payload.length(),
+            None if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => Some(0),
+            None => None,
+        }
     }
 
     /// What undoes the codings of the body that `head` announces, if there are any that are known.
@@ -890,8 +925,16 @@ impl Prepared {
 }
 
 /// The connections that a request may use.
-pub(crate) fn key_of(target: &Target, via: &Via, reuse: bool) -> Arc<ConnectionKey> {
-    let key = shared_key_of(target, via);
+pub(crate) fn key_of(
+    target: &Target,
+    via: &Via,
+    http2: Option<Http2Choice>,
+    reuse: bool,
+) -> Arc<ConnectionKey> {
+    let mut key = shared_key_of(target, via);
+    if let Some(http2) = http2.filter(|http2| *http2 != key.http2) {
+        key = key.speaking(http2);
+    }
     if reuse { key } else { key.alone() }
 }
 
@@ -917,7 +960,6 @@ fn tls_settings(config: &Config) -> Result<TlsSettings, RequestError> {
         })
     });
     Ok(TlsSettings {
-        http2: config.http2,
         min_version: config.min_version,
         identity: config.identity.clone(),
         key_log: key_log

@@ -44,6 +44,8 @@ pub struct Config {
     pub min_version: MinVersion,
     /// Whether HTTP/2 is offered, and HTTP/1.1 besides (ALPN, RFC 7301).
     pub http2: Http2Choice,
+    /// What HTTP/2 connections are like.
+    pub http2_settings: Http2Settings,
     /// How many connections a host may have at once.
     pub connections: usize,
     /// How many connections there may be at once to all hosts together; no limit when `None`. At least 1.
@@ -104,6 +106,7 @@ impl Default for Config {
             post_quantum: false,
             min_version: MinVersion::Tls12,
             http2: Http2Choice::Offer,
+            http2_settings: Http2Settings::default(),
             connections: 128,
             total_connections: None,
             timeout: Some(Duration::from_secs(30)),
@@ -164,7 +167,7 @@ impl From<Policy> for PolicyChoice {
 }
 
 /// Which versions of HTTP are offered to servers (ALPN, RFC 7301).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Http2Choice {
     /// HTTP/1.1 alone.
     Never,
@@ -183,6 +186,64 @@ impl Http2Choice {
             Self::Only => &[b"h2"],
         };
         names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+/// What HTTP/2 connections are like (RFC 9113).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Http2Settings {
+    /// How many bytes of a response's body may be under way to somebody who has not read them (RFC 9113 §6.9.2); at most
+    /// 2³¹ − 1.
+    pub stream_window: u32,
+    /// The same of all bodies of a connection together (RFC 9113 §6.9); from 65,535 to 2³¹ − 1.
+    pub connection_window: u32,
+    /// How large a frame may be that the server sends, in bytes: from 2¹⁴ to 2²⁴ − 1 (RFC 9113 §4.2). 2¹⁴ and unsaid when
+    /// `None`.
+    pub max_frame_size: Option<u32>,
+    /// How large a table of fields the server may keep for its header compression, in bytes (RFC 7541 §4.2). 4096 and
+    /// unsaid when `None`.
+    pub header_table_size: Option<u32>,
+    /// How many requests a connection may have under way, where the server allows more; at least 1. As many as the server
+    /// allows when `None`.
+    pub max_streams: Option<u32>,
+    /// How many connections an origin may have; at least 1. Another is made when requests wait because those that are
+    /// there have as many under way as they may.
+    pub connections: usize,
+    /// Whether silent connections are asked if they live.
+    pub keep_alive: Option<KeepAlive>,
+}
+
+impl Default for Http2Settings {
+    fn default() -> Self {
+        Self {
+            // the protocol's default of 64 KiB would stall a fast transfer on every round trip
+            stream_window: 4 << 20,
+            connection_window: 16 << 20,
+            max_frame_size: None,
+            header_table_size: None,
+            max_streams: None,
+            connections: 1,
+            keep_alive: Some(KeepAlive::default()),
+        }
+    }
+}
+
+/// When a silent HTTP/2 connection is asked whether it lives (RFC 9113 §6.7).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeepAlive {
+    /// How long it may be silent while requests are under way.
+    pub interval: Duration,
+    /// How long its answer may take before it is taken for dead and closed.
+    pub timeout: Duration,
+}
+
+impl Default for KeepAlive {
+    /// A connection whose packets vanish must not keep its origin: HTTP/1.1 recovers by itself.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(15),
+            timeout: Duration::from_secs(15),
+        }
     }
 }
 
@@ -318,6 +379,8 @@ pub(crate) struct ConnectionKey {
     pub(crate) host: Host,
     pub(crate) port: u16,
     pub(crate) server_name: Option<Host>,
+    /// Which versions of HTTP are offered.
+    pub(crate) http2: Http2Choice,
     /// The proxy that it goes through, credentials and all: another's connections are nobody else's.
     pub(crate) proxy: Option<Proxy>,
     /// The number of the one request that the connection is for; 0 where requests share.
@@ -331,6 +394,7 @@ impl ConnectionKey {
         let Config {
             // of the request or swapped with the policy: in the key, or judged again at each swap
             server_name,
+            http2,
             proxy,
             policy: _,
             unpinned: _,
@@ -340,7 +404,7 @@ impl ConnectionKey {
             key_log: _,
             post_quantum: _,
             min_version: _,
-            http2: _,
+            http2_settings: _,
             lookup: _,
             dns_ttl: _,
             family: _,
@@ -372,6 +436,7 @@ impl ConnectionKey {
             host,
             port,
             server_name: server_name.clone(),
+            http2: *http2,
             lone: 0,
         })
     }
@@ -380,6 +445,14 @@ impl ConnectionKey {
     pub(crate) fn through(&self, proxy: Option<Proxy>) -> Arc<Self> {
         Arc::new(Self {
             proxy,
+            ..self.clone()
+        })
+    }
+
+    /// The same origin with other versions of HTTP.
+    pub(crate) fn speaking(&self, http2: Http2Choice) -> Arc<Self> {
+        Arc::new(Self {
+            http2,
             ..self.clone()
         })
     }
@@ -409,6 +482,7 @@ impl ConnectionKey {
             host: proxy.host().clone(),
             port: proxy.port(),
             server_name: None,
+            http2: Http2Choice::Never,
             proxy: None,
             lone: 0,
         }

@@ -110,7 +110,7 @@ pub enum RequestError {
     Protocol {
         /// The host.
         host: Host,
-        /// Which rule: a [`Malformed`](crate::Malformed) over HTTP/1.1, hyper's error over HTTP/2.
+        /// Which rule: a [`Malformed`](crate::Malformed) over HTTP/1.1, h2's error or the same over HTTP/2.
         source: Arc<dyn std::error::Error + Send + Sync>,
         /// Whether it was HTTP/2.
         http2: bool,

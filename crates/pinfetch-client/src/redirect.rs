@@ -100,7 +100,7 @@ fn next(
         remove(&CREDENTIALS);
     }
     Prepared {
-        key: key_of(&target, &request.via, request.reuse),
+        key: key_of(&target, &request.via, request.http2, request.reuse),
         via: request.via.clone(),
         target,
         method: if becomes_get {
@@ -116,6 +116,8 @@ fn next(
         },
         redirect: request.redirect,
         reuse: request.reuse,
+        http2: request.http2,
+        connect_timeout: request.connect_timeout,
         headers_timeout: request.headers_timeout,
         body_timeout: request.body_timeout,
         max_redirects: request.max_redirects,

@@ -286,7 +286,7 @@ impl Origin {
     /// client's clock).
     fn has_traffic(&self, live: &Arc<Live>, now: u64, lately: Duration) -> bool {
         let is_busy = if live.facts.http2 {
-            live.active.load(Ordering::Relaxed) > 0
+            live.streams() > 0
         } else {
             let mut idle = self.idle.iter();
             !idle.any(|connection| Arc::ptr_eq(&connection.live, live))
@@ -301,13 +301,9 @@ fn take_out(origin: &mut Origin, live: &Arc<Live>) {
     origin
         .idle
         .retain(|connection| !Arc::ptr_eq(&connection.live, live));
-    if origin
+    origin
         .http2
-        .as_ref()
-        .is_some_and(|connection| Arc::ptr_eq(&connection.live, live))
-    {
-        origin.http2 = None;
-    }
+        .retain(|connection| !Arc::ptr_eq(&connection.live, live));
 }
 
 fn bad_pin(

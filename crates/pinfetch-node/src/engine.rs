@@ -11,8 +11,9 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use http::{HeaderValue, Method, StatusCode};
 use pinfetch_client::{
-    Client, Cookies, Environment, Field, Lookup, OnInterim, Proxy, RedirectMode, Request,
-    RequestBody, RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit, Via,
+    Client, Cookies, Environment, Field, Http2Choice, Lookup, OnInterim, Proxy, RedirectMode,
+    Request, RequestBody, RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit,
+    Via,
 };
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -660,6 +661,8 @@ pub(crate) fn read_request<'r>(
                 Err(error) => return Ok(Err(error)),
             },
             extra::ON_INFORMATION => request.on_interim = Some(core.teller(id)),
+            extra::CONNECT_TIMEOUT => request.connect_timeout = Some(own_limit(record)?),
+            extra::HTTP2 => request.http2 = Some(http2_choice(record)?),
             extra::REUSE => request.reuse = Some(record.flag()?),
             extra::MAX_EXPANSION => request.max_expansion = Some(record.u32()?),
             extra::COOKIES => {
@@ -687,6 +690,15 @@ pub(crate) fn proxy(url: &str) -> Result<Option<Proxy>, String> {
     url.parse()
         .map(Some)
         .map_err(|error| format!("proxy: {error}"))
+}
+
+pub(crate) fn http2_choice(record: &mut Reader<'_>) -> Result<Http2Choice, Malformed> {
+    Ok(match record.u8()? {
+        0 => Http2Choice::Never,
+        1 => Http2Choice::Offer,
+        2 => Http2Choice::Only,
+        _ => return Err(Malformed),
+    })
 }
 
 /// A request's own limit of a phase; 0 for as long as it takes.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfetch_client::{
-    BUILT_IN_ROOTS, Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Choice,
-    Identity, Lookup, MinVersion, PolicyChoice, ProxyChoice, RequestError, Roots, Trust,
+    BUILT_IN_ROOTS, Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Settings,
+    Identity, KeepAlive, Lookup, MinVersion, PolicyChoice, ProxyChoice, RequestError, Roots, Trust,
     TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
@@ -17,7 +17,7 @@ use pinfetch_pins::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::engine::{Core, proxy, redirect_mode, retry};
+use crate::engine::{Core, http2_choice, proxy, redirect_mode, retry};
 use crate::wire::{self, Malformed, Reader, Write};
 
 const OK: u8 = 0;
@@ -132,6 +132,7 @@ fn read_config(
         None => own.into(),
         Some(live) => PolicyChoice::Live(core.live_policies.get(live).ok_or(Malformed)?),
     };
+    let http2_settings = http2_settings(record)?;
     Ok(Config {
         policy,
         unpinned,
@@ -139,6 +140,7 @@ fn read_config(
         server_name,
         min_version,
         http2,
+        http2_settings,
         connections,
         total_connections,
         timeout,
@@ -219,12 +221,19 @@ fn unpinned(record: &mut Reader<'_>) -> Result<Unpinned, Malformed> {
     })
 }
 
-fn http2_choice(record: &mut Reader<'_>) -> Result<Http2Choice, Malformed> {
-    Ok(match record.u8()? {
-        0 => Http2Choice::Never,
-        1 => Http2Choice::Offer,
-        2 => Http2Choice::Only,
-        _ => return Err(Malformed),
+fn http2_settings(record: &mut Reader<'_>) -> Result<Http2Settings, Malformed> {
+    Ok(Http2Settings {
+        stream_window: record.u32()?,
+        connection_window: record.u32()?,
+        max_streams: Some(record.u32()?).filter(|most| *most != 0),
+        connections: record.size()?,
+        // what is as without being said is not said
+        max_frame_size: Some(record.u32()?).filter(|size| *size != 1 << 14),
+        header_table_size: Some(record.u32()?).filter(|size| *size != 4096),
+        keep_alive: match (limit(record)?, limit(record)?) {
+            (Some(interval), Some(timeout)) => Some(KeepAlive { interval, timeout }),
+            _ => None,
+        },
     })
 }
 
@@ -485,13 +494,12 @@ pub(crate) fn built_in_anchors() -> Vec<u8> {
 
 pub(crate) fn versions() -> String {
     format!(
-        r#"{{"pinfetch":"{}","target":"{}","tls":"rustls {}","paths":"rustls-webpki {}","crypto":"ring {}","roots":"{BUILT_IN_ROOTS}","http":"hyper {}, h2 {}"}}"#,
+        r#"{{"pinfetch":"{}","target":"{}","tls":"rustls {}","paths":"rustls-webpki {}","crypto":"ring {}","roots":"{BUILT_IN_ROOTS}","http":"h2 {}"}}"#,
         env!("CARGO_PKG_VERSION"),
         env!("TARGET_TRIPLE"),
         env!("VERSION_OF_rustls"),
         env!("VERSION_OF_rustls_webpki"),
         env!("VERSION_OF_ring"),
-        env!("VERSION_OF_hyper"),
         env!("VERSION_OF_h2"),
     )
 }

@@ -62,6 +62,8 @@ pub(crate) mod extra {
     pub(crate) const BODY_TIMEOUT: u8 = 10;
     pub(crate) const RETRY: u8 = 11;
     pub(crate) const ON_INFORMATION: u8 = 12;
+    pub(crate) const CONNECT_TIMEOUT: u8 = 13;
+    pub(crate) const HTTP2: u8 = 14;
 }
 
 /// What is asked of a cookie jar.
@@ -336,7 +338,7 @@ pub(crate) fn write_response(
         out.u8(match response.version {
             http::Version::HTTP_2 => 2,
             http::Version::HTTP_11 => 1,
-            _ => 0, // hyper's client speaks no other version than 1.0
+            _ => 0, // HTTP/1.0: there is no other
         });
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         out.u8(flag(matches!(place, BodyPlace::Token(..)), BODY_IS_TOKEN)

@@ -110,14 +110,18 @@ pub(crate) struct Live {
     has_ended: AtomicBool,
     /// Who waits for the socket: woken to find the connection ended.
     waiting: AtomicWaker,
-    /// Requests under way.
-    pub(crate) active: AtomicUsize,
+    /// Requests under way, over HTTP/2.
+    active: AtomicUsize,
     /// When the last request ended, in milliseconds of the client's clock.
     pub(crate) idle_since: AtomicU64,
     /// Whether a response has come over it.
     has_served: AtomicBool,
     /// How many header sections have come over it, of HTTP/2.
     answers: AtomicU32,
+    /// Whether anything has come over it since somebody asked.
+    is_heard: AtomicBool,
+    /// Whether requests wait for one of those under way to end, over HTTP/2.
+    is_awaited: AtomicBool,
     is_retired: AtomicBool,
     announced: AtomicBool,
     known: AtomicBool,
@@ -161,6 +165,8 @@ impl Live {
             idle_since: AtomicU64::new(0),
             has_served: AtomicBool::new(false),
             answers: AtomicU32::new(0),
+            is_heard: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             known: AtomicBool::new(false),
@@ -203,6 +209,47 @@ impl Live {
     /// How many have begun; the number wraps around.
     pub(crate) fn answers(&self) -> u32 {
         self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Something has come from the other end.
+    pub(crate) fn hear(&self) {
+        self.is_heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something has come since this was last asked.
+    pub(crate) fn take_heard(&self) -> bool {
+        self.is_heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// A request of HTTP/2 is under way.
+    pub(crate) fn begin_stream(&self) {
+        self.active.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It is over; whether it was the last one.
+    pub(crate) fn end_stream(&self) -> bool {
+        self.active.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// How many requests of HTTP/2 are under way.
+    pub(crate) fn streams(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Requests wait for one of those under way to end. Said before the count of these is looked at for the last time, as
+    /// who ends one looks here after it has counted: either sees the other.
+    pub(crate) fn await_stream(&self) {
+        self.is_awaited.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether requests wait for one of those under way to end.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_awaited.load(Ordering::SeqCst)
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn forget_awaited(&self) {
+        self.is_awaited.store(false, Ordering::SeqCst);
     }
 
     /// Requests to come are sent on another connection; those under way may finish.

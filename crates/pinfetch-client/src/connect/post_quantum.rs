@@ -190,11 +190,11 @@ mod tests {
             Scheme::Https,
             "api.example.test".parse().unwrap(),
             443,
-        );
+        )
+        .speaking(Http2Choice::Never);
         let tls = OriginTls::unverified(
             &key,
             &TlsSettings {
-                http2: Http2Choice::Never,
                 min_version: MinVersion::Tls12,
                 identity: None,
                 key_log: None,

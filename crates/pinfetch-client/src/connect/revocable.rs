@@ -1,7 +1,6 @@
 //! The stream that stops once its connection is refused.
 //!
-//! A policy swap may come at any moment: while a request waits in a pool, in hyper's buffers or in a queue of HTTP/2
-//! frames. None of them is asked: the socket belongs to the connection's [`Live`], through which this stream reads and
+//! A policy swap may come at any moment: while a request waits in a pool, in a buffer or in a queue of HTTP/2 frames. None of them is asked: the socket belongs to the connection's [`Live`], through which this stream reads and
 //! writes, and ending the connection takes it away (DESIGN: "enforce it where bytes leave").
 
 use std::io;
@@ -68,10 +67,14 @@ impl AsyncRead for Revocable {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll(cx, |transport, cx| match transport {
+        let read = self.poll(cx, |transport, cx| match transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        })
+        });
+        if read.is_ready() {
+            self.0.hear();
+        }
+        read
     }
 }
 

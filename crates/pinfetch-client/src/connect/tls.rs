@@ -58,7 +58,6 @@ pub(crate) enum Verification {
 /// What all TLS of a client has in common.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsSettings {
-    pub(crate) http2: Http2Choice,
     pub(crate) min_version: MinVersion,
     /// Shown to servers that ask, and to no proxy.
     pub(crate) identity: Option<Identity>,
@@ -165,7 +164,7 @@ impl OriginTls {
             None => Arc::new(NoVerification),
         };
         Ok(Arc::new(Self {
-            config: Arc::new(client_config(dangerous, settings)?),
+            config: Arc::new(client_config(dangerous, settings, key.http2)?),
             server_name: key.proven_name().server_name(),
             verifier,
         }))
@@ -179,7 +178,6 @@ impl OriginTls {
         settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
         let settings = TlsSettings {
-            http2: Http2Choice::Never,
             identity: None, // who the client is, is not a proxy's to know
             ..settings.clone()
         };
@@ -213,15 +211,12 @@ impl OriginTls {
         key: &ConnectionKey,
         settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
-        let settings = TlsSettings {
-            http2: Http2Choice::Offer,
-            ..settings.clone()
-        };
+        let key = key.speaking(Http2Choice::Offer);
         Self::new(
             &Verification::Insecure,
             &Requirement::default(),
-            key,
-            &settings,
+            &key,
+            settings,
         )
     }
 }
@@ -229,6 +224,7 @@ impl OriginTls {
 fn client_config(
     verifier: Arc<dyn ServerCertVerifier>,
     settings: &TlsSettings,
+    http2: Http2Choice,
 ) -> Result<ClientConfig, rustls::Error> {
     let versions: &[&rustls::SupportedProtocolVersion] = match settings.min_version {
         MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -250,7 +246,7 @@ fn client_config(
     if let Some(key_log) = &settings.key_log {
         config.key_log = key_log.clone();
     }
-    config.alpn_protocols = settings.http2.protocols();
+    config.alpn_protocols = http2.protocols();
     config.cert_decompressors = DECOMPRESSORS.to_vec();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.enable_early_data = false; // RFC 8446 §2.3: early data may be replayed, and leaves before any verdict

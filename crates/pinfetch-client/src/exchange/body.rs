@@ -1,12 +1,9 @@
 //! A response's body: a piece at a time, or whole within its limit.
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
 
 use super::fields::Fields;
-use super::{Fault, check_count, http1};
-use crate::gate::Http2Lease;
+use super::{Fault, http1, http2};
 
 /// How much is reserved on the word of a Content-Length alone: a server may promise what it never sends.
 const TRUSTED_RESERVE: u64 = 1 << 20;
@@ -16,14 +13,7 @@ pub(crate) enum Body {
     /// All of it came with the header section; its connection serves others already.
     Whole(Bytes),
     Http1(Box<http1::Body>),
-    Http2(Box<Http2Body>),
-}
-
-pub(crate) struct Http2Body {
-    incoming: Incoming,
-    trailers: Option<Fields>,
-    /// Counts the stream as under way.
-    lease: Http2Lease,
+    Http2(Box<http2::Body>),
 }
 
 pub(crate) enum BodyError {
@@ -32,21 +22,12 @@ pub(crate) enum BodyError {
 }
 
 impl Body {
-    pub(crate) fn http2(incoming: Incoming, lease: Http2Lease) -> Self {
-        Self::Http2(Box::new(Http2Body {
-            incoming,
-            trailers: None,
-            lease,
-        }))
-    }
-
     /// How many bytes are still to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
         match self {
             Self::Whole(bytes) => Some(bytes.len() as u64),
             Self::Http1(body) => body.left(),
-            Self::Http2(body) if body.incoming.is_end_stream() => Some(0),
-            Self::Http2(body) => body.incoming.size_hint().exact(),
+            Self::Http2(body) => body.left(),
         }
     }
 
@@ -56,27 +37,7 @@ impl Body {
             Self::Whole(bytes) if bytes.is_empty() => Ok(None),
             Self::Whole(bytes) => Ok(Some(std::mem::take(bytes))),
             Self::Http1(body) => body.data().await,
-            Self::Http2(body) => {
-                while let Some(frame) = body.incoming.frame().await {
-                    match frame.map_err(Fault::Hyper)?.into_data() {
-                        Ok(data) if !data.is_empty() => return Ok(Some(data)),
-                        Ok(_nothing) => {}
-                        Err(frame) => {
-                            if let Ok(trailers) = frame.into_trailers() {
-                                check_count(&trailers, body.lease.header_limits())?;
-                                body.trailers = Some(trailers.into());
-                            }
-                        }
-                    }
-                }
-                // hyper ends a body, too, at a RST_STREAM or GOAWAY of NO_ERROR that came before END_STREAM, which alone
-                // says that a body is whole (RFC 9113 §8.1)
-                if body.incoming.is_end_stream() {
-                    Ok(None)
-                } else {
-                    Err(Fault::Cut)
-                }
-            }
+            Self::Http2(body) => body.data().await,
         }
     }
 
@@ -101,7 +62,7 @@ impl Body {
         match self {
             Self::Whole(_) => None,
             Self::Http1(body) => body.trailers(),
-            Self::Http2(body) => body.trailers.take(),
+            Self::Http2(body) => body.trailers(),
         }
     }
 

@@ -7,9 +7,12 @@ use http::StatusCode;
 
 use super::fields::Fields;
 
+/// How many may come before the final response.
+pub(super) const MOST_INTERIM: usize = 32;
+
 /// Told of each interim response as it comes, such as 100 (Continue) and 103 (Early Hints, RFC 8297).
 ///
-/// Over HTTP/1.1 only: hyper does not hand out those of HTTP/2. Those of each attempt and of each redirect are told.
+/// Those of each attempt and of each redirect are told.
 #[derive(Clone)]
 pub struct OnInterim(Arc<Tell>);
 

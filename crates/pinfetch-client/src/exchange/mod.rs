@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod fields;
 pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod interim;
 pub(crate) mod upload;
 
@@ -11,20 +12,20 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version};
+use http::{StatusCode, Version};
 
 use self::body::Body;
 use self::fields::Fields;
 use self::http1::Malformed;
-use self::upload::UploadError;
+use self::http2::RefusedSection;
+use self::upload::{Upload, UploadError};
 use crate::client::Prepared;
 use crate::coding::CodingError;
-use crate::config::HeaderLimits;
 use crate::connect::Live;
 use crate::content::Broken;
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
-use crate::gate::{Gate, Http2Lease, Lease};
+use crate::gate::{Gate, Lease};
 
 /// What a response says before its body.
 #[derive(Debug)]
@@ -44,8 +45,8 @@ pub(crate) enum Fault {
     Io(io::Error),
     /// The peer broke the rules of HTTP/1.1.
     Malformed(Malformed),
-    /// What hyper says of HTTP/2.
-    Hyper(hyper::Error),
+    /// What h2 says of HTTP/2.
+    Http2(h2::Error),
     /// An HTTP/2 header section that was refused.
     Section(RefusedSection),
     /// An HTTP/2 peer gave the stream up without an error before the response's end.
@@ -54,12 +55,13 @@ pub(crate) enum Fault {
     Upload(UploadError),
 }
 
-/// An HTTP/2 header section that was refused. hyper doesn't say for what, so both are named.
-#[derive(Debug, thiserror::Error)]
-#[error("{source}; or its header section is larger than {limit} bytes (maxHeaderBytes)")]
-pub(crate) struct RefusedSection {
-    source: hyper::Error,
-    limit: u32,
+/// Why no response came.
+pub(crate) struct NoResponse {
+    pub(crate) fault: Fault,
+    /// Whether no byte of the request left.
+    pub(crate) is_unsent: bool,
+    /// The body, where it is a stream; whole, if nothing left.
+    pub(crate) upload: Option<Upload>,
 }
 
 /// Why an exchange gave no whole response.
@@ -97,77 +99,38 @@ pub(crate) async fn exchange(
         request,
         live: &live,
     };
-    let (head, body) = match lease {
+    let on_interim = request.on_interim.as_ref();
+    let (outcome, is_reused) = match lease {
         Lease::Http1(lease) => {
             let is_reused = lease.is_reused();
-            let message = request.http1_message().into();
+            let message = request.http1_message().into(); // tells the body's length: before that is taken
             let body = request.take_body();
-            let on_interim = request.on_interim.as_ref();
-            match http1::exchange(lease, message, body, request.is_head(), on_interim).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    if let (true, Some(upload)) = (error.is_unsent, error.upload) {
-                        request.put_back(upload);
-                    }
-                    return Err(failure.before_response(error.fault, error.is_unsent, is_reused));
-                }
-            }
+            let exchange = http1::exchange(lease, message, body, request.is_head(), on_interim);
+            (exchange.await, is_reused)
         }
-        Lease::Http2(lease) => match Box::pin(http2(lease, gate, request)).await {
-            Ok(answer) => answer,
-            Err((fault, _)) if is_refused(&fault) => {
-                return Err(Failed::Refused(failure.named(fault)));
+        Lease::Http2(lease) => {
+            let message = request.http2_message(gate);
+            let body = request.take_body();
+            // on the heap: HTTP/1.1 needs no room for it
+            let exchange = Box::pin(http2::exchange(lease, message, body, on_interim));
+            (exchange.await, true)
+        }
+    };
+    let (head, body) = match outcome {
+        Ok(answer) => answer,
+        Err(error) => {
+            let may_pass = http2::is_refused(&error.fault);
+            if let (true, Some(upload)) = (error.is_unsent || may_pass, error.upload) {
+                request.put_back(upload);
             }
-            Err((fault, is_unsent)) => {
-                return Err(failure.before_response(fault, is_unsent, true));
+            if may_pass {
+                return Err(Failed::Refused(failure.named(error.fault)));
             }
-        },
+            return Err(failure.before_response(error.fault, error.is_unsent, is_reused));
+        }
     };
     progress.enter(Phase::Body);
     Ok(Answer { head, body, live })
-}
-
-async fn http2(
-    mut lease: Http2Lease,
-    gate: &Gate,
-    request: &Prepared,
-) -> Result<(Head, Body), (Fault, bool)> {
-    let response = match lease.send(request.http2_message(gate)).await {
-        Ok(response) => response,
-        Err(mut error) => {
-            let message = error.take_message();
-            let is_unsent = message.is_some();
-            if let Some(upload) = message.and_then(|message| message.into_body().into_upload()) {
-                request.put_back(upload);
-            }
-            let error = error.into_error();
-            if let Some(error) = cause::<UploadError>(&error) {
-                return Err((Fault::Upload(error.clone()), false));
-            }
-            // hyper drops a request with its dispatcher while it thinks that the stream waits to be opened; the connection
-            // may have opened it since, so that only a request that may be carried out twice is sent again
-            let is_unopened = error.is_user() && request.is_idempotent();
-            let is_unsent = is_unsent || is_unopened || is_unprocessed(&error);
-            let fault = if is_refused_section(&error) {
-                Fault::Section(RefusedSection {
-                    source: error,
-                    limit: gate.config.header_limits.bytes,
-                })
-            } else {
-                Fault::Hyper(error)
-            };
-            return Err((fault, is_unsent));
-        }
-    };
-    let (head, incoming) = response.into_parts();
-    check_count(&head.headers, gate.config.header_limits).map_err(|fault| (fault, false))?;
-    let head = Head {
-        status: head.status,
-        version: head.version,
-        reason: None, // RFC 9113 §8.3.1: there is none
-        fields: head.headers.into(),
-    };
-    Ok((head, Body::http2(incoming, lease)))
 }
 
 /// Names what went wrong for whoever sent the request.
@@ -239,7 +202,7 @@ impl Failure<'_> {
                 http2,
                 source: match fault {
                     Fault::Malformed(source) => Arc::new(source),
-                    Fault::Hyper(source) => Arc::new(source),
+                    Fault::Http2(source) => Arc::new(source),
                     Fault::Section(source) => Arc::new(source),
                     Fault::Io(source) => Arc::new(source),
                     Fault::Upload(source) => Arc::new(source),
@@ -268,21 +231,10 @@ fn classify(fault: &Fault) -> Kind {
             return Kind::Protocol;
         }
         Fault::Io(error) => error,
-        Fault::Hyper(error) => {
-            if error.is_incomplete_message()
-                || error.is_canceled()
-                || error.is_closed()
-                || error.is_user()
-            {
-                return Kind::Disconnect;
-            }
-            // h2 keeps what the socket said to itself
-            let in_http2 = || cause::<h2::Error>(error).and_then(h2::Error::get_io);
-            match cause::<io::Error>(error).or_else(in_http2) {
-                Some(io) => io,
-                None => return Kind::Protocol,
-            }
-        }
+        Fault::Http2(error) => match error.get_io() {
+            Some(io) => io,
+            None => return Kind::Protocol,
+        },
     };
     match io.kind() {
         io::ErrorKind::UnexpectedEof
@@ -300,59 +252,9 @@ fn classify(fault: &Fault) -> Kind {
     }
 }
 
-/// Whether an HTTP/2 server that goes away says that it has not acted on the request (RFC 9113 §6.8).
-fn is_unprocessed(error: &hyper::Error) -> bool {
-    cause::<h2::Error>(error).is_some_and(|error| {
-        error.is_remote() && error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)
-    })
-}
-
-/// Whether an HTTP/2 server has refused the stream before it acted on the request (RFC 9113 §8.7).
-fn is_refused(fault: &Fault) -> bool {
-    let Fault::Hyper(error) = fault else {
-        return false;
-    };
-    cause::<h2::Error>(error).is_some_and(|error| {
-        error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
-    })
-}
-
-/// Whether a stream or connection was given up for what the server sent, as it is for a header section past its limit.
-fn is_refused_section(error: &hyper::Error) -> bool {
-    cause::<h2::Error>(error).is_some_and(|error| {
-        error.is_library()
-            && matches!(
-                error.reason(),
-                Some(
-                    h2::Reason::PROTOCOL_ERROR
-                        | h2::Reason::COMPRESSION_ERROR
-                        | h2::Reason::ENHANCE_YOUR_CALM
-                )
-            )
-    })
-}
-
-/// hyper counts the bytes of a section, and not its fields.
-pub(crate) fn check_count(fields: &HeaderMap, limits: HeaderLimits) -> Result<(), Fault> {
-    if fields.len() as u64 > u64::from(limits.count) {
-        return Err(Fault::Malformed(Malformed::TooManyFields(limits.count)));
-    }
-    Ok(())
-}
-
 /// Whether an HTTP/2 server has reset the stream of the request (RFC 9113 §6.4).
 pub(crate) fn is_reset_by_peer(error: &(dyn Error + 'static)) -> bool {
-    cause::<h2::Error>(error).is_some_and(|error| error.is_remote() && error.is_reset())
-}
-
-/// The first error of type `E` down the chain of sources.
-fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    error
+        .downcast_ref::<h2::Error>()
+        .is_some_and(|error| error.is_remote() && error.is_reset())
 }

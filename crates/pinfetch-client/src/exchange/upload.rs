@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http_body::{Frame, SizeHint};
 
 /// What a request carries.
 #[derive(Debug)]
@@ -16,6 +15,24 @@ pub enum RequestBody {
     Bytes(Bytes),
     /// Bytes that come while they are sent, once: where they would have to be sent again, the request fails.
     Stream(Upload),
+}
+
+impl RequestBody {
+    /// Whether it is known to have no bytes.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Stream(upload) => upload.length == Some(0),
+        }
+    }
+
+    /// The stream, of a body that was not sent.
+    pub(crate) fn into_upload(self) -> Option<Upload> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::Stream(upload) => Some(upload),
+        }
+    }
 }
 
 impl From<Bytes> for RequestBody {
@@ -164,63 +181,6 @@ impl From<RequestBody> for Payload {
         match body {
             RequestBody::Bytes(bytes) => Self::Bytes(bytes),
             RequestBody::Stream(upload) => Self::Upload(Mutex::new(Some(upload))),
-        }
-    }
-}
-
-/// A body for HTTP/2.
-pub(crate) struct MessageBody(Option<RequestBody>);
-
-impl MessageBody {
-    pub(crate) fn new(body: Option<RequestBody>) -> Self {
-        Self(body)
-    }
-
-    /// The stream, of a body that was not sent.
-    pub(crate) fn into_upload(self) -> Option<Upload> {
-        match self.0 {
-            Some(RequestBody::Stream(upload)) => Some(upload),
-            _ => None,
-        }
-    }
-}
-
-impl http_body::Body for MessageBody {
-    type Data = Bytes;
-    type Error = UploadError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        match &mut self.0 {
-            Some(RequestBody::Stream(upload)) => upload
-                .poll_piece(cx)
-                .map(|piece| piece.map(|piece| piece.map(Frame::data))),
-            Some(RequestBody::Bytes(bytes)) if !bytes.is_empty() => {
-                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
-            }
-            _ => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            None => true,
-            Some(RequestBody::Bytes(bytes)) => bytes.is_empty(),
-            Some(RequestBody::Stream(upload)) => upload.length == Some(0),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            None => SizeHint::with_exact(0),
-            Some(RequestBody::Bytes(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Some(RequestBody::Stream(upload)) => {
-                upload.length.map_or_else(SizeHint::default, |length| {
-                    SizeHint::with_exact(length.saturating_sub(upload.sent))
-                })
-            }
         }
     }
 }

@@ -1,17 +1,13 @@
 //! One handshake: from an origin that somebody waits for to a connection in the pool, or to an answer why not.
 
-use std::io;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::client::conn::http2;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use h2::client::SendRequest;
 
-use super::lease::Http2;
+use super::streams::{Driver, Http2};
 use super::{Gate, Protocol, ProxyRecord, Slot, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
@@ -20,20 +16,12 @@ use crate::connect::{Connected, ConnectionFacts, Live, Route, connect};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::http1::Http1;
-use crate::exchange::upload::MessageBody;
+use crate::exchange::http2::connection;
 
 /// How often a handshake is begun again because a swap changed its host's pins meanwhile.
 const RESTARTS: u32 = 16;
 /// The bound of a handshake when requests have none.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
-/// HTTP/2 windows (RFC 9113 §6.9): the default of 64 KiB would stall a fast transfer on every round trip.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
-/// How long an HTTP/2 connection with requests under way may be silent before it is asked whether it lives.
-const PING_AFTER: Duration = Duration::from_secs(15);
-/// How long it may take to answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// One handshake under way, owned by its task: whatever ends it, those who wait for it are answered.
 pub(super) struct Attempt {
     pub(super) gate: Arc<Gate>,
@@ -155,38 +143,24 @@ impl Attempt {
         let stream = Revocable::new(live.clone());
         if !http2 {
             let limits = self.gate.config.header_limits;
-            return self.join(live.clone(), Ready::Http1(Http1::new(stream, live, limits)));
+            return self.join(
+                &live.clone(),
+                Ready::Http1(Http1::new(stream, live, limits)),
+            );
         }
         self.begin_http2(live, stream).await;
     }
 
     async fn begin_http2(&mut self, live: Arc<Live>, stream: Revocable) {
-        let stream = Registered {
-            stream: TokioIo::new(stream),
-            _registration: Registration {
-                gate: Arc::downgrade(&self.gate),
-                key: self.key.clone(),
-            },
-        };
-        let begun = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            // h2 refuses a section of the very size that it announces
-            .max_header_list_size(self.gate.config.header_limits.bytes.saturating_add(1))
-            // a connection whose packets vanish must not keep its origin: HTTP/1.1 recovers by itself
-            .keep_alive_interval(Some(PING_AFTER))
-            .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(stream);
+        let config = &self.gate.config;
+        let begun = connection::open(stream, &config.http2_settings, config.header_limits);
         let limit = self.limit();
         let host = self.key.host.clone();
         let error = match tokio::time::timeout(limit, begun).await {
             Ok(Ok((sender, connection))) => {
-                // hyper's own task moves the bytes; this one hands it the requests. Errors reach whom they concern.
-                tokio::spawn(async move {
-                    let _ = connection.await;
-                });
-                return self.join(live, Ready::Http2(sender));
+                let driver = Driver::new(connection, live.clone(), &self.gate, self.key.clone());
+                tokio::spawn(driver);
+                return self.join(&live, Ready::Http2(sender));
             }
             Ok(Err(source)) => RequestError::Protocol {
                 host,
@@ -221,7 +195,7 @@ impl Attempt {
     }
 
     /// The connection speaks HTTP: those who wait get it.
-    fn join(&mut self, live: Arc<Live>, ready: Ready) {
+    fn join(&mut self, live: &Arc<Live>, ready: Ready) {
         let gate = self.gate.clone();
         let mut state = gate.lock();
         let Some(origin) = state.origins.get_mut(&self.key) else {
@@ -245,21 +219,18 @@ impl Attempt {
             Ready::Http2(sender) => {
                 origin.protocol = Some(Protocol::Http2);
                 live.idle_since.store(self.gate.now(), Ordering::Relaxed);
-                let connection = Http2 {
+                origin.http2.push(Http2 {
                     sender,
-                    live,
-                    is_lone: self.key.is_lone(),
-                };
-                origin.http2 = Some(connection.clone());
-                let mut unclaimed = Vec::new();
-                for waiter in std::mem::take(&mut origin.waiters) {
-                    if let Err(lease) = waiter.send(Ok(self.gate.http2_lease(connection.clone()))) {
-                        unclaimed.push(lease);
-                    }
-                }
-                self.gate.sweep_later();
+                    key: self.key.clone(),
+                    live: live.clone(),
+                });
+                gate.serve_streams(origin);
+                gate.open_more(&self.key, origin);
+                gate.sweep_later();
                 drop(state);
-                drop(unclaimed);
+                if self.key.is_lone() && live.streams() == 0 {
+                    live.end(); // nobody else may have it
+                }
             }
         }
     }
@@ -335,66 +306,5 @@ impl Attempt {
 /// A connection that speaks HTTP.
 enum Ready {
     Http1(Http1),
-    Http2(http2::SendRequest<MessageBody>),
-}
-
-/// The stream of an HTTP/2 connection, which is in its origin's books until its socket is closed: not until hyper takes
-/// no more requests, for those under way go on, and a swap must find them.
-struct Registered {
-    stream: TokioIo<Revocable>,
-    /// After the stream, so that it is closed by then.
-    _registration: Registration,
-}
-
-struct Registration {
-    gate: Weak<Gate>,
-    key: Arc<ConnectionKey>,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        if let Some(gate) = self.gate.upgrade() {
-            gate.lost(&self.key);
-        }
-    }
-}
-
-impl Read for Registered {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl Write for Registered {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
+    Http2(SendRequest<Bytes>),
 }

@@ -3,25 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hyper::client::conn::{TrySendError, http2};
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
 
 use super::Gate;
+use super::streams::Http2;
 use crate::config::{ConnectionKey, HeaderLimits};
 use crate::connect::Live;
 use crate::exchange::http1::Http1;
-use crate::exchange::upload::MessageBody;
 
 /// Milliseconds for which an HTTP/2 connection may answer nothing before a request that gives up takes it for dead.
 const DEAF: u64 = 1000;
-
-/// An HTTP/2 connection, shared.
-#[derive(Clone)]
-pub(crate) struct Http2 {
-    pub(super) sender: http2::SendRequest<MessageBody>,
-    /// Whether it is one request's alone.
-    pub(super) is_lone: bool,
-    pub(crate) live: Arc<Live>,
-}
 
 /// The right to send one request.
 pub(crate) enum Lease {
@@ -38,8 +31,11 @@ pub(crate) struct Http1Lease {
     is_pristine: bool,
 }
 
+/// A stream of a connection. Dropped, it goes to the next who waits for one.
 pub(crate) struct Http2Lease {
     connection: Http2,
+    /// Whether dropping it ends nothing.
+    is_undone: bool,
     gate: Arc<Gate>,
     /// While its request waits for a response: since when, and how many the connection had answered by then.
     waiting: Option<(u64, u32)>,
@@ -118,38 +114,51 @@ impl Drop for Http1Lease {
 
 impl Http2Lease {
     pub(super) fn new(connection: Http2, gate: Arc<Gate>) -> Self {
-        connection.live.active.fetch_add(1, Ordering::Relaxed);
+        connection.live.begin_stream();
         Self {
             connection,
+            is_undone: false,
             gate,
             waiting: None,
         }
     }
 
-    /// What a trailer section may have.
+    /// Takes the stream back from one who did not want it.
+    pub(super) fn undo(mut self) {
+        self.is_undone = true;
+        self.connection.live.end_stream();
+    }
+
+    /// What a header or trailer section may have.
     pub(crate) fn header_limits(&self) -> HeaderLimits {
         self.gate.config.header_limits
     }
 
-    /// Sends `request`; the error holds it again if no byte of it left.
-    pub(crate) async fn send(
+    /// Opens the stream. An error means that nothing was sent.
+    pub(crate) fn begin(
         &mut self,
-        request: http::Request<MessageBody>,
-    ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<http::Request<MessageBody>>>
-    {
-        let live = &self.connection.live;
-        self.waiting = Some((self.gate.now(), live.answers()));
-        let response = self.connection.sender.try_send_request(request).await;
+        head: http::Request<()>,
+        is_whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        let begun = self.connection.sender.send_request(head, is_whole)?;
+        self.waiting = Some((self.gate.now(), self.connection.live.answers()));
+        Ok(begun)
+    }
+
+    /// The wait for a response is over, whether or not one has come.
+    pub(crate) fn hear(&mut self, is_answer: bool) {
         self.waiting = None;
-        if response.is_ok() {
+        if is_answer {
             self.connection.live.answer();
         }
-        response
     }
 }
 
 impl Drop for Http2Lease {
     fn drop(&mut self) {
+        if self.is_undone {
+            return;
+        }
         let live = &self.connection.live;
         let now = self.gate.now();
         // given up without a response, like every other request of the time: nobody may be there any more, or only somebody
@@ -161,12 +170,15 @@ impl Drop for Http2Lease {
             live.retire();
         }
         live.idle_since.store(now, Ordering::Relaxed);
-        let is_last = live.active.fetch_sub(1, Ordering::Relaxed) == 1;
+        let is_last = live.end_stream();
         if is_last && self.gate.is_short_of_slots() {
             live.retire();
         }
-        if self.connection.is_lone || (is_last && live.is_retired()) {
+        if self.connection.key.is_lone() || (is_last && live.is_retired()) {
             live.end();
+        }
+        if live.is_awaited() {
+            self.gate.streams_changed(&self.connection.key);
         }
     }
 }

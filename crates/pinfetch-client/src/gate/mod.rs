@@ -1,7 +1,7 @@
 //! How many connections a host may have, and who gets the next one.
 //!
 //! - A burst to a fresh origin makes one handshake: only when that one has shown HTTP/1.1 are more opened, one for each
-//!   request that waits, up to the limit. An HTTP/2 origin keeps one connection.
+//!   request that waits, up to the limit. An HTTP/2 origin keeps one connection, or a few if it is told to (`streams.rs`).
 //! - Requests wait in the order in which they came; a connection that becomes free goes to the one that waited longest.
 //! - A connection enters the pool only under the policy then in force: it is judged and registered under one lock, which
 //!   a swap takes too, and only then does its first byte leave.
@@ -10,6 +10,7 @@ mod attempt;
 mod lease;
 mod proxies;
 mod slots;
+mod streams;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -28,8 +29,8 @@ pub(crate) use self::proxies::{Proxies, Record as ProxyRecord};
 pub(crate) use self::slots::Slot;
 
 use self::attempt::Attempt;
-use self::lease::Http2;
 use self::slots::{NoneFree, Slots};
+use self::streams::Http2;
 use crate::config::{Config, ConnectionKey, Http2Choice, Scheme, Unpinned};
 use crate::connect::dial::Dialing;
 use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verdict, Verification};
@@ -90,7 +91,8 @@ pub(crate) struct Origin {
     /// Every connection that is registered, whether it has shown its protocol yet or not.
     pub(crate) live: Vec<Arc<Live>>,
     pub(crate) idle: Vec<Http1>,
-    pub(crate) http2: Option<Http2>,
+    /// Those that take requests.
+    pub(crate) http2: Vec<Http2>,
     pub(crate) waiters: VecDeque<Waiter>,
     protocol: Option<Protocol>,
     attempts: usize,
@@ -229,6 +231,9 @@ impl Gate {
             }
             let (waiter, waiting) = oneshot::channel();
             origin.waiters.push_back(waiter);
+            if !origin.http2.is_empty() {
+                self.serve_streams(origin);
+            }
             self.open_more(key, origin);
             if origin.attempts > 0 {
                 *attempt.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -259,9 +264,9 @@ impl Gate {
                 proxy,
                 live: Vec::new(),
                 idle: Vec::new(),
-                http2: None,
+                http2: Vec::new(),
                 waiters: VecDeque::new(),
-                protocol: self.protocol_of(key),
+                protocol: Self::protocol_of(key),
                 attempts: 0,
                 starves: false,
                 progress: Arc::new(Progress::new(Phase::Queue)),
@@ -290,7 +295,7 @@ impl Gate {
         if !requirement.is_pinned() && self.config.unpinned == Unpinned::Refuse {
             return Err(RequestError::Unpinned { host, port });
         }
-        if key.scheme == Scheme::Http && self.config.http2 == Http2Choice::Only {
+        if key.scheme == Scheme::Http && key.http2 == Http2Choice::Only {
             return Err(RequestError::Argument(
                 "http2 is 'only', and http: URLs have HTTP/1.1 alone: without TLS nobody agrees on HTTP/2".into(),
             ));
@@ -299,8 +304,8 @@ impl Gate {
     }
 
     /// Which protocol the origin's connections speak, where nobody has to be asked.
-    fn protocol_of(&self, key: &ConnectionKey) -> Option<Protocol> {
-        match (key.scheme, self.config.http2) {
+    fn protocol_of(key: &ConnectionKey) -> Option<Protocol> {
+        match (key.scheme, key.http2) {
             (Scheme::Http, _) | (_, Http2Choice::Never) => Some(Protocol::Http1),
             (Scheme::Https, Http2Choice::Only) => Some(Protocol::Http2),
             (Scheme::Https, Http2Choice::Offer) => None,
@@ -357,15 +362,12 @@ impl Gate {
         key: &Arc<ConnectionKey>,
         origin: &mut Origin,
     ) -> Option<Lease> {
-        if let Some(connection) = &origin.http2 {
-            let live = &connection.live;
-            if !live.has_ended() && !live.is_retired() && connection.sender.is_ready() {
-                if !self.has_had_its_turn(live, origin.starves) {
-                    return Some(self.http2_lease(connection.clone()));
-                }
-                live.retire(); // its slot goes to another host when the requests under way are over
-            }
-            origin.http2 = None;
+        origin.forget_abandoned();
+        // those who wait come first
+        if origin.waiters.is_empty()
+            && let Some(lease) = self.stream(origin)
+        {
+            return Some(Lease::Http2(lease));
         }
         // the last one used is the least likely to have been closed by the server
         while let Some(mut connection) = origin.idle.pop() {
@@ -382,17 +384,19 @@ impl Gate {
         Lease::Http1(Http1Lease::new(connection, self.clone(), key.clone()))
     }
 
-    fn http2_lease(self: &Arc<Self>, connection: Http2) -> Lease {
-        Lease::Http2(Http2Lease::new(connection, self.clone()))
-    }
-
     /// Begins as many handshakes as those who wait deserve.
     pub(crate) fn open_more(self: &Arc<Self>, key: &Arc<ConnectionKey>, origin: &mut Origin) {
         origin.forget_abandoned();
         let waiting = origin.waiters.len();
         let wanted = match origin.protocol {
-            // one tells which protocol it is, and one is all that HTTP/2 needs
-            None | Some(Protocol::Http2) => usize::from(waiting > 0 && origin.attempts == 0),
+            // one tells which protocol it is
+            None => usize::from(waiting > 0 && origin.attempts == 0),
+            // and one serves many
+            Some(Protocol::Http2) if waiting > 0 && origin.attempts == 0 => {
+                origin.forget_unusable();
+                usize::from(origin.http2.len() < self.config.http2_settings.connections)
+            }
+            Some(Protocol::Http2) => 0,
             Some(Protocol::Http1) => {
                 let room = self
                     .config
@@ -535,16 +539,11 @@ impl Gate {
             });
             origin.forget_closed();
             left |= !origin.idle.is_empty();
-            if let Some(connection) = &origin.http2 {
-                let live = &connection.live;
-                let expired = live.active.load(Ordering::Relaxed) == 0
-                    && now.saturating_sub(live.idle_since.load(Ordering::Relaxed)) >= limit;
-                if expired {
-                    origin.http2 = None;
-                } else {
-                    left = true;
-                }
-            }
+            origin.http2.retain(|http2| {
+                let idle_since = http2.live.idle_since.load(Ordering::Relaxed);
+                http2.live.streams() > 0 || now.saturating_sub(idle_since) < limit
+            });
+            left |= !origin.http2.is_empty();
         }
         if !left {
             // under the lock: whoever makes something idle afterwards starts a new sweep
@@ -637,11 +636,14 @@ impl Origin {
     /// Since when it has had an idle connection, in milliseconds of the client's clock.
     fn idle_since(&self) -> Option<u64> {
         let http1 = self.idle.first().map(|connection| &connection.live);
-        let http2 = self.http2.as_ref().map(|connection| &connection.live);
-        let is_idle = |live: &&Arc<Live>| live.active.load(Ordering::Relaxed) == 0;
-        let idle = http2.filter(is_idle).filter(|live| !live.has_ended());
-        let since = |live: &Arc<Live>| live.idle_since.load(Ordering::Relaxed);
-        http1.or(idle).map(since)
+        let idle = http1.or(self.longest_idle_http2().map(|http2| &http2.live));
+        idle.map(|live| live.idle_since.load(Ordering::Relaxed))
+    }
+
+    fn longest_idle_http2(&self) -> Option<&Http2> {
+        let http2 = self.http2.iter();
+        let idle = http2.filter(|http2| http2.live.streams() == 0 && !http2.live.has_ended());
+        idle.min_by_key(|http2| http2.live.idle_since.load(Ordering::Relaxed))
     }
 
     fn is_in_use(&self) -> bool {

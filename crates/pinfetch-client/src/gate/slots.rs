@@ -115,8 +115,9 @@ impl Gate {
         }
         let Some((_, origin)) = longest else { return };
         if origin.idle.is_empty() {
-            if let Some(connection) = origin.http2.take() {
-                connection.live.end();
+            if let Some(live) = origin.longest_idle_http2().map(|http2| http2.live.clone()) {
+                live.end();
+                origin.forget_unusable();
             }
         } else {
             origin.idle.remove(0); // the last one is used first

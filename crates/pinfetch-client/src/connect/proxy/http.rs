@@ -1,6 +1,6 @@
 //! CONNECT: an HTTP proxy is asked for a tunnel (RFC 9110 §9.3.6).
 //!
-//! The one response is read here and not by hyper: a refusal's fields are kept, 1xx are counted, and bytes after the head
+//! The one response is read here: a refusal's fields are kept, 1xx are counted, and bytes after the head
 //! are an error, all before the stream is anybody else's. httparse decides what a head is, in its strict mode: no folded
 //! lines, no space before a colon, no bare CR, no NUL.
 

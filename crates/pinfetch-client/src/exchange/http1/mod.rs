@@ -20,9 +20,9 @@ use self::chunked::{Chunked, Piece};
 use self::head::{Framing, Reader, Section};
 use super::body::Body as AnyBody;
 use super::fields::Fields;
-use super::interim::OnInterim;
+use super::interim::{MOST_INTERIM, OnInterim};
 use super::upload::{RequestBody, Upload, UploadError};
-use super::{Fault, Head};
+use super::{Fault, Head, NoResponse};
 use crate::config::HeaderLimits;
 use crate::connect::Live;
 use crate::connect::revocable::Revocable;
@@ -34,8 +34,6 @@ const READ: usize = 8 * 1024;
 const READ_BODY: usize = 64 * 1024;
 /// How much is reserved on the word of a Content-Length alone: a server may promise what it never sends.
 const TRUSTED_RESERVE: usize = 1 << 20;
-/// How many interim responses (RFC 9110 §15.2) may come before the final one.
-const MOST_INFORMATIONAL: usize = 32;
 
 /// What is wrong with what a server sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -75,7 +73,7 @@ pub enum Malformed {
     #[error("the server switches protocols without being asked")]
     SwitchedProtocols,
     /// More interim responses than anybody needs.
-    #[error("more than {MOST_INFORMATIONAL} interim responses")]
+    #[error("more than {MOST_INTERIM} interim responses")]
     TooManyInformational,
 }
 
@@ -166,15 +164,6 @@ impl Http1 {
         self.buffer.reserve(reserve);
         pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)
     }
-}
-
-/// Why no response came.
-pub(crate) struct NoResponse {
-    pub(crate) fault: Fault,
-    /// Whether no byte of the request left.
-    pub(crate) is_unsent: bool,
-    /// The body, where it is a stream; whole, if nothing left.
-    pub(crate) upload: Option<Upload>,
 }
 
 /// What is still to be sent.
@@ -317,7 +306,7 @@ impl Receiving<'_> {
                     }
                     Some(section) if section.head.status.is_informational() => {
                         self.informational += 1;
-                        if self.informational > MOST_INFORMATIONAL {
+                        if self.informational > MOST_INTERIM {
                             return Poll::Ready(Err(Fault::Malformed(
                                 Malformed::TooManyInformational,
                             )));

@@ -1,0 +1,35 @@
+//! The opening of an HTTP/2 connection: the preface and what the client says of itself (RFC 9113 §3.4, §6.5).
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+
+use crate::config::{HeaderLimits, Http2Settings};
+use crate::connect::revocable::Revocable;
+
+/// How many streams are opened before the server says how many it allows: RFC 9113 §6.5.2 has it allow no fewer than 100.
+const FIRST_STREAMS: usize = 100;
+/// How much larger a section h2 is to take than the limit. h2 refuses a header section without saying for what, and cuts
+/// a trailer section off without a word: up to so much, the limit is held to by who reads the section whole.
+const SECTION_MARGIN: u32 = 4;
+
+/// Sends the preface; the connection then has to be driven.
+pub(crate) async fn open(
+    stream: Revocable,
+    settings: &Http2Settings,
+    limits: HeaderLimits,
+) -> Result<(SendRequest<Bytes>, Connection<Revocable, Bytes>), h2::Error> {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_max_send_streams(FIRST_STREAMS)
+        .initial_window_size(settings.stream_window)
+        .initial_connection_window_size(settings.connection_window)
+        .max_header_list_size(limits.bytes.saturating_mul(SECTION_MARGIN));
+    if let Some(size) = settings.max_frame_size {
+        builder.max_frame_size(size);
+    }
+    if let Some(size) = settings.header_table_size {
+        builder.header_table_size(size);
+    }
+    builder.handshake(stream).await
+}
