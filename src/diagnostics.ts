@@ -71,6 +71,14 @@ export function connectionFacts(id: number, connection: Connection): ConnectionF
 /** Published for each request that is refused for its pins, before `onBadPin` is called. */
 export type BadPinMessage = BadPinEvent
 
+/** Published when a watched policy file says what cannot be put in force, before its event. */
+export interface PolicyFaultMessage {
+  /** The file, as it was named. */
+  readonly file: string
+  /** The system's error, or a {@link PolicyError}. */
+  readonly error: unknown
+}
+
 /** Every `node:diagnostics_channel` of pinfetch. Nothing is made for a channel without subscribers. */
 export const channels = {
   /** {@link RequestCreateMessage} */
@@ -87,4 +95,6 @@ export const channels = {
   badPin: channel('pinfetch:bad-pin'),
   /** {@link PolicySwapMessage} */
   policySwap: channel('pinfetch:policy:swap'),
+  /** {@link PolicyFaultMessage} */
+  policyFault: channel('pinfetch:policy:fault'),
 } as const

@@ -16,6 +16,7 @@ export type {
   ConnectionCloseMessage,
   ConnectionFacts,
   ConnectionOpenMessage,
+  PolicyFaultMessage,
   PolicySwapMessage,
   RequestCreateMessage,
   RequestErrorMessage,
@@ -64,6 +65,8 @@ export type {
 export { caSets, lockCaSets } from './policy/ca-sets.js'
 export type { PinReport, ReportOptions } from './policy/report.js'
 export { pinReport } from './policy/report.js'
+export type { WatchedPolicyEvents, WatchOptions } from './policy/watch.js'
+export { PolicyFaultEvent, WatchedPolicy } from './policy/watch.js'
 export type { PinInput, PinSetInput, PinsInForce, PinsInput, PolicyOptions } from './policy.js'
 export { Policy, policyLookup } from './policy.js'
 export type {

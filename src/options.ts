@@ -500,7 +500,8 @@ function readKeyLogFile(value: unknown): string | null {
   return resolve(value)
 }
 
-function readLogger(value: unknown): Logger | null {
+/** Reads the option `logger`. */
+export function readLogger(value: unknown): Logger | null {
   if (value === undefined || value === null) return null
   if (typeof value !== 'object') throw wrongType('logger', value, 'an object of functions or null')
   for (const level of LOG_LEVELS) {

@@ -8,6 +8,7 @@ import {
   caSetSource,
   expandSets,
 } from './policy/ca-sets.js'
+import type { WatchedPolicy, WatchOptions } from './policy/watch.js'
 import { PinSource, Writer } from './wire.js'
 
 /**
@@ -62,6 +63,13 @@ export interface PolicyOptions {
 /** The bytes of a policy that was read before. */
 export let encodedPolicy: (policy: Policy) => Uint8Array
 
+let watchFile: (path: string, options: WatchOptions | undefined) => Promise<WatchedPolicy>
+
+/** Says how a file is watched: policy/watch.ts does, which is made of policies. */
+export function setWatch(watch: typeof watchFile): void {
+  watchFile = watch
+}
+
 /** A pin policy: immutable, checked, to be given to many clients. */
 export class Policy {
   static {
@@ -91,6 +99,22 @@ export class Policy {
     // biome-ignore lint/suspicious/noImportCycles: loaded when it is asked for, long after this class is there
     const { policyFromFile } = await import('./policy-file/file.js')
     return policyFromFile(path, options)
+  }
+
+  /**
+   * The policy of a file, which follows it from now on: give it to clients as `pins`. docs/policy-file.md
+   *
+   * Rejects as {@link fromFile} does when the file has no policy yet; later, what is wrong is told by the event `fault`.
+   *
+   * @example
+   * ```ts
+   * await using policy = await Policy.watch('policy.json')
+   * policy.addEventListener('fault', ({ error }) => console.error(error))
+   * const client = new Client({ pins: policy })
+   * ```
+   */
+  static watch(path: string, options?: WatchOptions): Promise<WatchedPolicy> {
+    return watchFile(path, options)
   }
 
   /** The patterns and pins in force for `host[:port]` (port 443 by default). Throws a TypeError for a bad host. */

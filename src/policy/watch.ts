@@ -1,0 +1,366 @@
+// A policy that follows its file. What the operating system tells of the file's folders is a hint to look soon, and now and
+// then it is looked for anyway: what is in force is decided by what the file says, read whole, or by what it said last.
+
+import { type FSWatcher, watch } from 'node:fs'
+import { readlink, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { channels } from '../diagnostics.js'
+import { invalidArgument, invalidOption, nameOf, PinfetchError } from '../errors.js'
+import { LivePolicy, type LivePolicyEvents, type LivePolicyListener } from '../live-policy.js'
+import { type Logger, log } from '../logger.js'
+import { nearestOf } from '../nearest.js'
+import { readLogger } from '../options.js'
+import { encodedPolicy, Policy, setWatch } from '../policy.js'
+import { PolicyFile } from '../policy-file/file.js'
+import type { PolicySwap } from '../swap.js'
+
+/** How a policy file is followed. */
+export interface WatchOptions {
+  /** Which policy of the file: to be given for a file that has environments. */
+  readonly environment?: string | undefined
+  /**
+   * Whether a policy takes effect even where it closes connections that have traffic. Otherwise it is a fault,
+   * `ERR_POLICY_CUTS_OFF`, and tried again at each `poll` for as long as the file says so. @default false
+   */
+  readonly force?: boolean | undefined
+  /** Milliseconds without a further change after which a change is read. @default 100 */
+  readonly debounce?: number | undefined
+  /** Milliseconds after which the file is looked at, whatever the system has told of it. @default 30000 */
+  readonly poll?: number | undefined
+  /** Told of swaps (`info`) and faults (`error`). @default null */
+  readonly logger?: Logger | null | undefined
+}
+
+/** The defaults of {@link WatchOptions}. */
+export const WATCH_DEFAULTS = { force: false, debounce: 100, poll: 30_000 } as const
+
+/** What a policy file says now cannot be put in force; what it said last holds. */
+export class PolicyFaultEvent extends Event {
+  /** The file, as it was named. */
+  readonly file: string
+  /** The system's error, or a {@link PolicyError}. */
+  readonly error: unknown
+
+  constructor(file: string, error: unknown) {
+    super('fault')
+    this.file = file
+    this.error = error
+  }
+}
+
+/** What a {@link WatchedPolicy} tells of. */
+export interface WatchedPolicyEvents extends LivePolicyEvents {
+  fault: PolicyFaultEvent
+}
+
+/** Folders that are followed at once: links lead through a few at most. */
+const MOST_LINKS = 16
+/** However busily a file is written, it is read when so many pauses have passed. */
+const LONGEST_DEBOUNCE = 10
+
+/**
+ * The policy of a file, for as long as it is watched: a {@link LivePolicy} that is set whenever the file changes. Made by
+ * `Policy.watch`.
+ *
+ * A file that is replaced, linked to another, deleted and written anew is followed. One that cannot be read, or whose policy
+ * is refused, is a `fault`: the policy that it had last holds, and each change is another chance.
+ */
+export class WatchedPolicy extends LivePolicy {
+  /** The file, as it was named. */
+  readonly file: string
+  readonly #path: string
+  readonly #options: Pick<Settings, 'force' | 'debounce' | 'poll'>
+  readonly #environment: string | undefined
+  readonly #logger: Logger | null
+  /** By the identity of the folder, which is another when it was deleted and made anew. */
+  readonly #watchers = new Map<string, FSWatcher>()
+  readonly #poll: NodeJS.Timeout
+  #soon: NodeJS.Timeout | null = null
+  #firstHint = 0
+  /** What the file looked like when it was last read; null when it is to be read in any case. */
+  #look: string | null
+  #fault: unknown = null
+  #reading: Promise<unknown> = Promise.resolve()
+  /** How many reads wait or are under way. */
+  #underWay = 0
+  #isEnded = false
+
+  /** @internal */
+  constructor(file: string, policy: Policy, look: string | null, settings: Settings) {
+    super(policy)
+    this.file = file
+    this.#path = resolve(file)
+    this.#look = look
+    const { environment, logger, ...options } = settings
+    this.#environment = environment
+    this.#logger = logger
+    this.#options = options
+    this.#poll = setInterval(() => {
+      if (this.#underWay === 0) void this.#read()
+    }, options.poll)
+    this.#poll.unref()
+  }
+
+  /** Reads a file, and follows it. @internal */
+  static async start(file: string, options: unknown): Promise<WatchedPolicy> {
+    if (typeof file !== 'string') throw invalidArgument(`file is ${nameOf(file)}: give a path`)
+    const settings = readSettings(options)
+    const look = await lookAt(resolve(file)) // before it is read: what changes meanwhile is read again
+    const policy = await Policy.fromFile(file, { environment: settings.environment })
+    const watched = new WatchedPolicy(file, policy, look, settings)
+    await watched.#follow()
+    watched.#hint(settings.debounce) // what has changed before it was followed
+    return watched
+  }
+
+  /** Why the file's present policy is not in force; null when it is. */
+  get fault(): unknown {
+    return this.#fault
+  }
+
+  /**
+   * Reads the file now. Resolves to what has changed, null for nothing; rejects with the fault, which is told besides.
+   *
+   * @example
+   * ```ts
+   * process.on('SIGHUP', () => policy.reload().catch(() => {})) // the fault is told by its event
+   * ```
+   */
+  async reload(): Promise<PolicySwap | null> {
+    if (this.#isEnded) throw new PinfetchError('ERR_CLIENT_CLOSED', 'the policy is closed')
+    this.#look = null
+    const swap = await this.#read()
+    if (this.#fault !== null) throw this.#fault
+    return swap
+  }
+
+  /** Rejects: the policy is the file's. */
+  override set(): Promise<never> {
+    return Promise.reject(
+      invalidArgument(`the policy follows ${this.file}: change the file, or make a LivePolicy`),
+    )
+  }
+
+  /** Follows the file no more; resolves when what was read is in force. The clients go on with it. */
+  override async close(): Promise<void> {
+    this.#isEnded = true
+    clearInterval(this.#poll)
+    if (this.#soon !== null) clearTimeout(this.#soon)
+    for (const watcher of this.#watchers.values()) watcher.close()
+    this.#watchers.clear()
+    await this.#reading
+    await super.close()
+  }
+
+  override addEventListener<Kind extends keyof WatchedPolicyEvents>(
+    type: Kind,
+    listener:
+      | ((this: LivePolicy, event: WatchedPolicyEvents[Kind]) => void)
+      | { handleEvent(event: WatchedPolicyEvents[Kind]): void }
+      | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    // of a kind that a live policy does not know
+    super.addEventListener(type as 'swap', listener as LivePolicyListener<'swap'> | null, options)
+  }
+
+  override removeEventListener<Kind extends keyof WatchedPolicyEvents>(
+    type: Kind,
+    listener:
+      | ((this: LivePolicy, event: WatchedPolicyEvents[Kind]) => void)
+      | { handleEvent(event: WatchedPolicyEvents[Kind]): void }
+      | null,
+    options?: boolean | EventListenerOptions,
+  ): void {
+    super.removeEventListener(
+      type as 'swap',
+      listener as LivePolicyListener<'swap'> | null,
+      options,
+    )
+  }
+
+  /** Something may have changed: it is looked at once nothing more has been heard for `pause`. */
+  #hint(pause: number): void {
+    if (this.#isEnded) return
+    const now = performance.now()
+    if (this.#soon === null) this.#firstHint = now
+    else if (now - this.#firstHint > pause * LONGEST_DEBOUNCE) return
+    else clearTimeout(this.#soon)
+    this.#soon = setTimeout(() => {
+      this.#soon = null
+      void this.#read()
+    }, pause)
+    this.#soon.unref()
+  }
+
+  /** Reads the file if it looks otherwise than before, after whoever is at it. Never rejects. */
+  #read(): Promise<PolicySwap | null> {
+    this.#underWay += 1
+    const reading = this.#reading.then(() => this.#readNow())
+    this.#reading = reading.finally(() => {
+      this.#underWay -= 1
+    })
+    return reading
+  }
+
+  async #readNow(): Promise<PolicySwap | null> {
+    if (this.#isEnded) return null
+    try {
+      await this.#follow()
+      const look = await lookAt(this.#path)
+      // a policy that was refused for its traffic may be accepted later, as it stands
+      if (look === this.#look && !isOfTraffic(this.#fault)) return null
+      this.#look = look
+      const policy = await Policy.fromFile(this.file, { environment: this.#environment })
+      const isSame = equals(encodedPolicy(policy), encodedPolicy(this.policy))
+      const swap = isSame ? null : await super.set(policy, { force: this.#options.force })
+      this.#fault = null
+      if (swap !== null && this.#logger !== null)
+        log(this.#logger, 'info', 'policy in force', { file: this.file, ...summary(swap) })
+      return swap
+    } catch (error) {
+      if (!this.#isEnded) this.#tell(error)
+      return null
+    }
+  }
+
+  /** Tells of a fault once for as long as it is the same. */
+  #tell(error: unknown): void {
+    const isKnown = this.#fault !== null && messageOf(error) === messageOf(this.#fault)
+    this.#fault = error
+    if (isKnown) return
+    const { file } = this
+    if (channels.policyFault.hasSubscribers) channels.policyFault.publish({ file, error })
+    if (this.#logger !== null)
+      log(this.#logger, 'error', 'policy fault', { file, message: messageOf(error) })
+    this.dispatchEvent(new PolicyFaultEvent(file, error))
+  }
+
+  /** Has the system tell of every folder through which the file is found. */
+  async #follow(): Promise<void> {
+    const folders = await foldersOf(this.#path)
+    if (this.#isEnded) return
+    for (const [id, watcher] of this.#watchers) {
+      if (folders.has(id)) continue
+      watcher.close()
+      this.#watchers.delete(id)
+    }
+    for (const [id, folder] of folders) {
+      if (this.#watchers.has(id)) continue
+      try {
+        const watcher = watch(folder, { persistent: false }, () => {
+          this.#hint(this.#options.debounce)
+        })
+        const forget = () => {
+          watcher.close()
+          if (this.#watchers.get(id) === watcher) this.#watchers.delete(id)
+        }
+        watcher.on('error', forget) // the poll finds what it would have told of
+        this.#watchers.set(id, watcher)
+      } catch {
+        // not there, or more than the system watches: the poll is left
+      }
+    }
+  }
+}
+
+setWatch((file, options) => WatchedPolicy.start(file, options))
+
+/** What there is to be seen of the file and what belongs to it, without reading it. */
+async function lookAt(path: string): Promise<string> {
+  const looks = [path, PolicyFile.lockNameOf(path)].map(async (name) => {
+    try {
+      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(name, { bigint: true })
+      return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
+    } catch (error) {
+      return String(error instanceof Error ? Reflect.get(error, 'code') : error)
+    }
+  })
+  return (await Promise.all(looks)).join('\n')
+}
+
+/** The folders in which a link on the way to the file, or the file itself, can be replaced, by their identity. */
+async function foldersOf(path: string): Promise<Map<string, string>> {
+  const folders = new Map<string, string>()
+  const add = async (folder: string): Promise<void> => {
+    const seen = await stat(folder, { bigint: true }).catch(() => null)
+    if (seen !== null) folders.set(`${seen.dev} ${seen.ino}`, folder)
+  }
+  let name = path
+  for (let links = 0; links < MOST_LINKS; links++) {
+    const folder = dirname(name)
+    await add(folder)
+    // the folder itself may be a link, as Kubernetes has `..data`
+    if ((await readlink(folder).catch(() => null)) !== null) await add(dirname(folder))
+    const target = await readlink(name).catch(() => null)
+    if (target === null) break
+    name = resolve(folder, target)
+  }
+  return folders
+}
+
+function equals(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0
+}
+
+function isOfTraffic(fault: unknown): boolean {
+  return fault instanceof PinfetchError && fault.code === 'ERR_POLICY_CUTS_OFF'
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function summary({ closedConnections, gained, lost, changed }: PolicySwap): object {
+  return { closedConnections, gained: gained.length, lost: lost.length, changed: changed.length }
+}
+
+interface Settings {
+  readonly environment: string | undefined
+  readonly force: boolean
+  readonly debounce: number
+  readonly poll: number
+  readonly logger: Logger | null
+}
+
+const NAMES = ['environment', 'force', 'debounce', 'poll', 'logger'] as const
+
+function readSettings(options: unknown): Settings {
+  if (options !== undefined && (typeof options !== 'object' || options === null))
+    throw invalidOption('options', `the options are ${nameOf(options)}: give an object`)
+  const own = new Map<string, unknown>(Object.entries(options ?? {}))
+  for (const name of own.keys()) {
+    if ((NAMES as readonly string[]).includes(name)) continue
+    const nearest = nearestOf(name, NAMES)
+    const mend =
+      nearest === undefined ? `there are ${NAMES.join(', ')}` : `did you mean ${nearest}?`
+    throw invalidOption(name, `a watched policy has no option ${JSON.stringify(name)}: ${mend}`)
+  }
+  const environment = own.get('environment')
+  if (environment !== undefined && typeof environment !== 'string')
+    throw invalidOption('environment', `environment is ${nameOf(environment)}: give its name`)
+  const force = own.get('force') ?? WATCH_DEFAULTS.force
+  if (typeof force !== 'boolean')
+    throw invalidOption('force', `force is ${nameOf(force)}: give true or false`)
+  return {
+    environment,
+    force,
+    debounce: milliseconds(own, 'debounce', 0),
+    poll: milliseconds(own, 'poll', 1),
+    logger: readLogger(own.get('logger')),
+  }
+}
+
+function milliseconds(
+  own: ReadonlyMap<string, unknown>,
+  name: 'debounce' | 'poll',
+  least: number,
+): number {
+  const value = own.get(name) ?? WATCH_DEFAULTS[name]
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > 0x7fff_ffff)
+    throw invalidOption(
+      name,
+      `${name} is ${typeof value === 'number' ? value : nameOf(value)}: give milliseconds`,
+    )
+  return value
+}
