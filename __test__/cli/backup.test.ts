@@ -2,7 +2,8 @@ import { createHash, createPrivateKey, createPublicKey } from 'node:crypto'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { describeInputs, parsePolicy } from 'pinfetch'
 import { expect, test } from 'vitest'
-import { Command } from './command.js'
+import { backup } from '../../src/cli/backup/backup.js'
+import { Command, refusalOf } from './command.js'
 
 const command = new Command()
 
@@ -115,9 +116,6 @@ test.each([
     'give one of',
   ],
 ])('the command line is refused, and nothing made: %s', async (_name, args, told) => {
-  const ended = await command.run(['backup', ...args])
-
-  expect(ended).toMatchObject({ code: 2, stdout: '' })
-  expect(ended.stderr).toContain(told)
+  expect(await refusalOf(() => backup(args))).toContain(told)
   expect(existsSync('x.key')).toBe(false)
 })

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { check } from '../../src/cli/check/check.js'
 import { CHECK_RULES, findingsOf } from '../../src/cli/check/rules.js'
 import type { SurveyedHost } from '../../src/cli/survey/record.js'
 import { readSurvey } from '../../src/cli/survey/saved.js'
 import { type Endpoint, startGenuine, startInterceptor, startProxy } from '../testkit.js'
-import { Command } from './command.js'
+import { Command, refusalOf } from './command.js'
 
 const command = new Command()
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
@@ -185,14 +186,29 @@ test.each([
   ['a machine, and proxies only', ['a.json', '--connect', 'a:1', '--via', 'http://p:1'], 'direct'],
   ['days that are none', ['a.json', '--days', 'x'], '--days'],
   ['no hosts at a time', ['a.json', '--concurrency', '0'], '--concurrency'],
-  ['an unknown option', ['a.json', '--hsot', 'x'], '--hsot'],
 ])('the command line is refused before anybody is asked: %s', async (_name, args, told) => {
-  const ended = await command.run(['check', ...args])
+  const refusal = await refusalOf(() => check(args))
+  expect(refusal).toContain(told)
+  expect(refusal).not.toContain('secret')
+})
+
+test('an unknown option is refused as other commands do', async () => {
+  const ended = await command.run(['check', 'a.json', '--hsot', 'x'])
 
   expect(ended).toMatchObject({ code: 2, stdout: '' })
-  expect(ended.stderr).toMatch(/^pinfetch: [^\n]+ \(see pinfetch check --help\)\n$/)
-  expect(ended.stderr).toContain(told)
-  expect(ended.stderr).not.toContain('secret')
+  expect(ended.stderr).toMatch(/^pinfetch: [^\n]+--hsot[^\n]+ \(see pinfetch check --help\)\n$/)
+})
+
+test('a host that says nothing is given up after --timeout', async () => {
+  await using stalled = await startGenuine({ behaviour: 'stall-handshake' })
+  const args = arrange(stalled, 'stalled.json', { 'api.example.test': [spare] })
+
+  const ended = await command.run([...args, '--timeout', '0.1', '--json'])
+
+  expect(ended).toMatchObject({ code: 3 })
+  expect(JSON.parse(ended.stdout)).toMatchObject({
+    findings: [{ rule: 'failed', code: 'ERR_TIMEOUT', about: 'direct' }],
+  })
 })
 
 test('a file that cannot be read, and one that is none, are named', async () => {

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
+import { UsageError } from '../../src/cli/exit.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -14,6 +15,16 @@ export interface Ended {
   code: number | null
   stdout: string
   stderr: string
+}
+
+/** Why `command` is refused as a wrong command line, which it must be before it does anything. */
+export async function refusalOf(command: () => Promise<number>): Promise<string> {
+  const refusal = await command().then(
+    (code) => new Error(`it ended with ${code}`),
+    (error: unknown) => error,
+  )
+  expect(refusal).toBeInstanceOf(UsageError)
+  return refusal instanceof Error ? refusal.message : ''
 }
 
 /** The command line, for the tests of one file. */

@@ -1,7 +1,10 @@
 import { createServer } from 'node:net'
 import { PolicyFile } from 'pinfetch'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { PatternIndex } from '../../src/cli/patterns.js'
+import { forecastOf } from '../../src/cli/survey/forecast.js'
 import { readTargets } from '../../src/cli/survey/forward.js'
+import { readSurvey } from '../../src/cli/survey/saved.js'
 import { Survey, type SurveyPlan } from '../../src/cli/survey/survey.js'
 import { type Endpoint, startGenuine, startInterceptor, startProxy } from '../testkit.js'
 
@@ -145,4 +148,59 @@ test('a machine that nobody listens on is told by the code that a request would 
   expect(host?.sights).toMatchObject([
     { verdict: 'failed', path: [], error: { code: 'ERR_CONNECT' } },
   ])
+})
+
+describe('the forecast', () => {
+  const [leaf, intermediate, root, other] = [pinOf(1), pinOf(2), pinOf(3), pinOf(4)]
+  const path = [leaf, intermediate, root].map((pin, index) => ({
+    pin,
+    role: (['end entity', 'intermediate', 'trust anchor'] as const)[index] ?? 'trust anchor',
+    subject: '',
+    notAfter: null,
+    daysLeft: null,
+    pinned: true,
+  }))
+
+  test.each<[string, object, string]>([
+    ['a leaf', [leaf], 'no yes no'],
+    ['an intermediate', [intermediate], 'yes no no'],
+    ['a root', [root], 'yes yes no'],
+    ['a leaf and a key that nobody serves', [leaf, other], 'with-backup yes with-backup'],
+    ['a leaf and a backup', [leaf, { pin: other, role: 'backup' }], 'with-backup yes with-backup'],
+    ['a leaf and a retired key', [leaf, { pin: other, role: 'retired' }], 'no yes no'],
+    [
+      'a leaf and the root of another authority',
+      [leaf, { pin: other, role: 'root' }],
+      'no yes with-backup',
+    ],
+    ['a leaf and its root', [leaf, root], 'yes yes no'],
+    ['two keys, both required', { pins: [leaf, root], require: 2 }, 'no yes no'],
+    [
+      'two places, both required',
+      { pins: [leaf, root, other], require: ['leaf', 'root'] },
+      'with-backup yes no',
+    ],
+    ['an authority, required', { pins: [leaf, intermediate, root], require: ['ca'] }, 'yes yes no'],
+    ['a key that counts as a leaf only', [{ pin: root, at: 'leaf' }, leaf], 'no yes no'],
+  ])('tells what is outlived by %s', (_name, set, expected) => {
+    const text = JSON.stringify({ version: 1, hosts: { 'a.test': set } })
+    const index = new PatternIndex(new PolicyFile(text).in().sets.values())
+    const { newKey, newIntermediate, newAuthority } = forecastOf(index.all, path)
+    expect(`${newKey} ${newIntermediate} ${newAuthority}`).toBe(expected)
+  })
+})
+
+test.each([
+  ['no JSON', '{'],
+  ['no object', '1'],
+  ['nothing that was seen', '{}'],
+  [
+    'a host without its path',
+    '{"authority":"a:1","host":"a","port":1,"checked":"","patterns":[],"pins":[],"sights":[{}]}',
+  ],
+])('what check has not printed is no survey: %s', (_name, line) => {
+  const good =
+    '{"authority":"a:1","host":"a","port":1,"checked":"","patterns":[],"pins":[],"sights":[]}'
+  expect(readSurvey(`${good}\n{"pattern":"*.a"}\n\n`, 'saved')).toHaveLength(1)
+  expect(() => readSurvey(`${good}\n${line}\n`, 'saved')).toThrow('saved: line 2 is nothing')
 })

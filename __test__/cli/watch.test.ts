@@ -8,8 +8,9 @@ import { json } from 'node:stream/consumers'
 import { afterEach, expect, test } from 'vitest'
 import type { SurveyedHost } from '../../src/cli/survey/record.js'
 import { Memory } from '../../src/cli/watch/memory.js'
+import { watch } from '../../src/cli/watch/watch.js'
 import { type Endpoint, startGenuine } from '../testkit.js'
-import { Command } from './command.js'
+import { Command, refusalOf } from './command.js'
 
 const command = new Command()
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
@@ -98,23 +99,25 @@ test('it goes on: tells of a new key, reads a new policy, outlives a broken one,
   await using server = await startGenuine()
   const args = arrange(server, 'live.json', [server.leafPin, server.rootPin])
   const [, file = ''] = args
-  const watch = start(args)
+  const watching = start(args)
   const write = (text: string) => {
     writeFileSync(`${file}.new`, text)
     renameSync(`${file}.new`, file)
   }
 
-  expect(await watch.next()).toContain('(no-spare-pin)')
+  expect(await watching.next()).toContain('(no-spare-pin)')
   await server.present(['nextLeaf', 'a1'])
-  expect(await watch.next()).toBe(
+  expect(await watching.next()).toBe(
     `api.example.test:443: changed: its path has ${server.backupPin} in place of ${server.leafPin}`,
   )
-  expect(await watch.next()).toContain('resolved: every pin')
+  expect(await watching.next()).toContain('resolved: every pin')
   write('{ "api.example.test": [')
-  expect(await watch.complaint()).toContain('live.json:1:24: no JSON')
+  expect(await watching.complaint()).toContain('live.json:1:24: no JSON')
   write(JSON.stringify({ 'api.example.test': [spare] }))
-  expect(await watch.next()).toMatch(/^api\.example\.test:443: error: bad ssl pin .*\(bad-pin\)$/)
-  expect(await watch.end()).toEqual([130, null])
+  expect(await watching.next()).toMatch(
+    /^api\.example\.test:443: error: bad ssl pin .*\(bad-pin\)$/,
+  )
+  expect(await watching.end()).toEqual([130, null])
 })
 
 test('a policy file that cannot be read at the start ends it', async () => {
@@ -177,11 +180,9 @@ test.each([
   ['no number of seconds', ['a.json', '--every', '1h'], '--every is "1h"'],
   ['a webhook that is no URL', ['a.json', '--webhook', 'secret'], '--webhook is no URL'],
 ])('the command line is refused before anybody is asked: %s', async (_name, args, told) => {
-  const ended = await command.run(['watch', ...args])
-
-  expect(ended).toMatchObject({ code: 2, stdout: '' })
-  expect(ended.stderr).toContain(told)
-  expect(ended.stderr).not.toContain('secret')
+  const refusal = await refusalOf(() => watch(args))
+  expect(refusal).toContain(told)
+  expect(refusal).not.toContain('secret')
 })
 
 /** A host whose certificate ends so many days after 2027-01-01, seen so many days after that day. */

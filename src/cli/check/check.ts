@@ -1,7 +1,7 @@
 // `pinfetch check`: what the servers of a policy file serve, and what its pins make of it.
 
 import { parseArgs } from 'node:util'
-import type { PolicyFile } from '../../index.js'
+import { PolicyError, type PolicyFile } from '../../index.js'
 import { readDays, readPolicyFile } from '../arguments.js'
 import { EXIT, exitCodeOf, FileError, gravest, UsageError } from '../exit.js'
 import { onFirstInterrupt } from '../interrupt.js'
@@ -13,7 +13,7 @@ import { plural } from '../wording.js'
 import { type CheckFinding, findingsOf, unnamedFinding } from './rules.js'
 import { textOf, textOfUnnamed } from './text.js'
 
-export const CHECK_HELP = `Usage: pinfetch check [options] FILE
+export const CHECK_HELP = `Usage: pinfetch check [options] [--policy] FILE
 
 Asks every host of a policy file for its certificates, sends nothing else, and says which
 pins match where, what is not served, when certificates end, and what the next change of
@@ -125,7 +125,8 @@ export async function runSurvey(
   try {
     return { hosts: await survey.run(), isInterrupted }
   } catch (cause) {
-    throw FileError.of(name, cause) // what the file asks of the client, such as certificates to trust
+    // what the file asks of the client, such as certificates to trust
+    throw cause instanceof PolicyError ? FileError.of(name, cause) : cause
   } finally {
     settle()
     hide()

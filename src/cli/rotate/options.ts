@@ -108,7 +108,7 @@ async function readNewPins(values: RotationValues): Promise<NewPin[]> {
   const { server, take } = values
   if (take !== undefined && server === undefined)
     throw new UsageError('--take is of a server: give --server')
-  const pins = readPins('--pin', values.pin).map((pin) => ({ pin, source: '--pin' }))
+  const pins = readPins('--pin', values.pin).map((pin): NewPin => ({ pin, source: null }))
   for (const name of values.file) pins.push(await keyOf(name))
   if (server !== undefined) pins.push(await keyOfServer(server, values))
   const distinct = [...new Map(pins.map((of) => [of.pin, of])).values()]
@@ -127,7 +127,7 @@ async function keyOf(name: string): Promise<NewPin> {
       'ERR_INVALID_ARGUMENT',
     )
   const { pin, what, subject } = first
-  return { pin, source: `${what} ${name}${subject === '' ? '' : ` (${subject})`}` }
+  return { pin, source: `the ${what} in ${name}${subject === '' ? '' : ` (${subject})`}` }
 }
 
 /** A key of a server's verified path. */
@@ -155,7 +155,7 @@ async function keyOfServer(text: string, values: RotationValues): Promise<NewPin
     throw new UsageError(
       `--take ${place}: the path of ${text} has ${more === undefined ? 'none' : 'several'}: choose with --pin`,
     )
-  return { pin: found.pin, source: `${place} of ${text} (${found.subject})` }
+  return { pin: found.pin, source: `the ${place} of ${text} (${found.subject})` }
 }
 
 /** `pins["pin.invalid"]: ` names nothing that anybody gave. */

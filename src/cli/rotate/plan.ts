@@ -9,8 +9,8 @@ import { type Members, type Path, PolicyText } from './edit.js'
 /** A pin that is to come. */
 export interface NewPin {
   readonly pin: string
-  /** Where it comes from, for people. */
-  readonly source: string
+  /** What has the key, for people; null where the pin was given. */
+  readonly source: string | null
 }
 
 /** What somebody wants. */
@@ -52,7 +52,9 @@ export interface Edit {
 export function beginRotation(text: string, policy: FilePolicy, rotation: Rotation): Edit {
   const edited = new PolicyText(text)
   const changes: Change[] = []
-  const remarks: string[] = []
+  const remarks = rotation.pins.flatMap(({ pin, source }) =>
+    source === null ? [] : [`${pin} is that of ${source}`],
+  )
   for (const set of setsOf(policy, rotation)) {
     const isPlain = pathOf(set.pointer).length === 1
     for (const { pin } of rotation.pins)

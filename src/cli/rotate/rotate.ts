@@ -17,9 +17,9 @@ import { type Objection, objectionsOf } from './finish.js'
 import { ROTATION_OPTIONS, readPatterns, readPins, readRotation } from './options.js'
 import { beginRotation, type Change, type Edit, finishRotation } from './plan.js'
 
-export const ROTATE_HELP = `Usage: pinfetch rotate plan   [options] --pattern PATTERN FILE
-       pinfetch rotate apply  [options] --pattern PATTERN FILE
-       pinfetch rotate finish [options] FILE
+export const ROTATE_HELP = `Usage: pinfetch rotate plan   [options] --pattern PATTERN [--policy] FILE
+       pinfetch rotate apply  [options] --pattern PATTERN [--policy] FILE
+       pinfetch rotate finish [options] [--policy] FILE
 
 plan shows what a rotation changes in a policy file: the new pins, the dates, the diff;
 apply does it. Once the servers have the new key, finish asks them whether anything is

@@ -1,6 +1,6 @@
 // What the next change of a server's certificates would do. A forecast for people: the engine decides when it comes.
 
-import type { PinPosition, PolicyRequirement, Role } from '../../index.js'
+import type { PinPosition, PolicyPin, PolicyRequirement, Role } from '../../index.js'
 import type { PatternSet } from '../patterns.js'
 import type { Forecast, SeenCertificate, Survival } from './record.js'
 
@@ -31,17 +31,20 @@ export function forecastOf(
   const spare = enforced.flatMap(({ set }) =>
     set.pins.filter(({ pin, role }) => !served.has(pin) && role !== 'retired'),
   )
-  const keys: readonly Key[] = path
   const survive = (isReplaced: (role: Role) => boolean): Survival => {
-    const after = keys.map((key) => (isReplaced(key.role) ? { ...key, pin: null } : key))
+    const after: readonly Key[] = path.map((key) =>
+      isReplaced(key.role) ? { ...key, pin: null } : key,
+    )
     if (holds(enforced, after)) return 'yes'
-    const places = after.flatMap(({ pin }, index) => (pin === null ? [index] : []))
-    const isSaved = spare.some(({ pin }) =>
-      places.some((place) =>
-        holds(
-          enforced,
-          after.map((key, index) => (index === place ? { ...key, pin } : key)),
-        ),
+    const isSaved = spare.some((pin) =>
+      after.some(
+        (key, place) =>
+          key.pin === null &&
+          mayBeKeyOf(pin, key) &&
+          holds(
+            enforced,
+            after.map((of, index) => (index === place ? { ...of, pin: pin.pin } : of)),
+          ),
       ),
     )
     return isSaved ? 'with-backup' : 'no'
@@ -52,6 +55,12 @@ export function forecastOf(
     newIntermediate: survive((role) => role === 'intermediate'),
     newAuthority: survive(() => true),
   }
+}
+
+/** Whether a pin that is not served may be that of such a key: an authority's is no server's. */
+function mayBeKeyOf({ role, caSet }: PolicyPin, key: Key): boolean {
+  const isAuthority = role === 'root' || caSet !== null
+  return !(isAuthority && key.role === 'end entity')
 }
 
 /** Whether a path of `keys` has what every set requires of all that are in force. */

@@ -3,8 +3,6 @@
 import { FileError, messageOf } from '../exit.js'
 import type { SurveyedHost } from './record.js'
 
-const LISTS = ['patterns', 'pins', 'sights'] as const
-
 /** The hosts in what `pinfetch check --json` printed, read from the file `name`; lines of anything else are an error. */
 export function readSurvey(text: string, name: string): SurveyedHost[] {
   const hosts: SurveyedHost[] = []
@@ -32,9 +30,24 @@ function isHost(value: unknown): value is SurveyedHost {
   return (
     isRecord(value) &&
     typeof value.authority === 'string' &&
+    typeof value.host === 'string' &&
+    typeof value.port === 'number' &&
     typeof value.checked === 'string' &&
-    LISTS.every((name) => Array.isArray(value[name]))
+    isListOf(value.patterns, ({ pattern, mode }) => isText(pattern) && isText(mode)) &&
+    isListOf(value.pins, ({ pin, seen }) => isText(pin) && Array.isArray(seen)) &&
+    isListOf(value.sights, ({ via, verdict, path }) => {
+      const isPath = isListOf(path, ({ pin, role }) => isText(pin) && isText(role))
+      return isText(via) && isText(verdict) && isPath
+    })
   )
+}
+
+function isListOf(value: unknown, test: (item: Record<string, unknown>) => boolean): boolean {
+  return Array.isArray(value) && value.every((item) => isRecord(item) && test(item))
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

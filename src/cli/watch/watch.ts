@@ -13,7 +13,7 @@ import type { Survey } from '../survey/survey.js'
 import { Memory, type News } from './memory.js'
 import { Webhook } from './webhook.js'
 
-export const WATCH_HELP = `Usage: pinfetch watch [options] FILE
+export const WATCH_HELP = `Usage: pinfetch watch [options] [--policy] FILE
 
 Checks every host of a policy file, as pinfetch check does, again and again, and tells
 what is new: findings, findings that are gone, and paths whose keys have changed.
