@@ -1,5 +1,7 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Command } from './command.js'
 
@@ -71,4 +73,40 @@ test('a name too long for a common name stands among the alternative names alone
   expect(stderr + stdout).toContain('verify OK')
   expect(String(stdout)).toMatch(/Subject: *\n/)
   expect(String(stdout)).toContain(`DNS:${long}`)
+})
+
+/** Runs `pinfetch backup` at a terminal, where each question gets the next of `answers`; gives what the terminal shows. */
+async function atTerminal(
+  out: string,
+  answers: readonly string[],
+): Promise<{ code: number; shown: string }> {
+  const line = `'${process.execPath}' '${command.script}' backup --out '${out}' --name a.test`
+  const child = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'])
+  const closed = once(child, 'close')
+  let shown = ''
+  let answered = 0
+  child.stdout.on('data', (text) => {
+    shown += text
+    const asked = shown.match(/(?:Passphrase|Once more): /g)?.length ?? 0
+    for (; answered < asked; answered++) child.stdin.write(`${answers[answered]}\r`)
+  })
+  const [code] = await closed
+  return { code, shown }
+}
+
+test('a terminal is asked for the passphrase twice, and shows nothing of it', async () => {
+  const out = command.path('asked.key')
+
+  const ended = await atTerminal(out, ['correct horse', 'correct horse'])
+
+  expect(ended.code, ended.shown).toBe(0)
+  expect(ended.shown).toContain('encrypted: keep it offline')
+  expect(ended.shown).not.toContain('horse')
+  openssl('pkey', '-in', out, '-passin', 'pass:correct horse', '-noout')
+
+  const other = command.path('differ.key')
+  const refused = await atTerminal(other, ['correct horse', 'correct hose'])
+  expect(refused.code).toBe(2)
+  expect(refused.shown).toContain('the two passphrases differ')
+  expect(existsSync(other)).toBe(false)
 })

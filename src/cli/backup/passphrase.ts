@@ -33,23 +33,27 @@ export async function readPassphrase(values: PassphraseValues): Promise<string |
     throw new UsageError(
       'give --passphrase-file or --passphrase-env, or --unencrypted for a key that anybody with the file can use',
     )
-  const first = await askHidden('Passphrase: ')
+  const [first, again] = await askHidden(['Passphrase: ', 'Once more: '])
   if (first === '')
     throw new UsageError('the passphrase is empty: give --unencrypted if that is meant')
-  if ((await askHidden('Once more: ')) !== first) throw new UsageError('the two passphrases differ')
-  return first
+  if (first !== again) throw new UsageError('the two passphrases differ')
+  return first ?? null
 }
 
-/** Asks at the terminal; what is typed is not shown. */
-async function askHidden(question: string): Promise<string> {
-  process.stderr.write(question)
+/** Asks at the terminal, which shows nothing of what is typed from the first question to the end of the last answer. */
+async function askHidden(questions: readonly string[]): Promise<string[]> {
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const terminal = createInterface({ input: process.stdin, output: silent, terminal: true })
   terminal.once('SIGINT', () => process.kill(process.pid, 'SIGINT'))
+  const answers: string[] = []
   try {
-    return await terminal.question('')
+    for (const question of questions) {
+      process.stderr.write(question)
+      answers.push(await terminal.question(''))
+      process.stderr.write('\n')
+    }
   } finally {
     terminal.close()
-    process.stderr.write('\n')
   }
+  return answers
 }
