@@ -17,6 +17,7 @@ import {
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { pages } from './pages.mjs'
 
 // packages in CommonJS require Node's own modules: __test__/cli/command.ts has the same
 const CLI_BANNER =
@@ -72,6 +73,7 @@ const { metafile } = await build({
   banner: { js: CLI_BANNER },
   metafile: true,
   plugins: [
+    pages,
     {
       name: 'the one implementation',
       setup(build) {

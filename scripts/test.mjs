@@ -8,7 +8,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const PEERS = { nginx: ['-v'], openssl: ['version'], script: ['--version'] }
+const PEERS = {
+  nginx: ['-v'],
+  openssl: ['version'],
+  script: ['--version'],
+  chromium: ['--version'],
+}
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 const peers = process.argv.includes('--peers')
@@ -20,7 +25,7 @@ if (peers) {
     .map(([program]) => program)
   if (missing.length > 0) {
     console.error(
-      `npm run test:peers needs ${missing.join(' and ')}. On Debian: apt-get install nginx-light openssl bsdutils`,
+      `npm run test:peers needs ${missing.join(' and ')}. On Debian: apt-get install nginx-light openssl bsdutils chromium`,
     )
     process.exit(1)
   }

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { pages } from '../../scripts/pages.mjs'
 import { UsageError } from '../../src/cli/exit.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -49,6 +50,7 @@ export class Command {
           js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
         },
         logLevel: 'error',
+        plugins: [pages],
       })
     })
     afterAll(() => rmSync(this.#folder, { recursive: true, force: true }))

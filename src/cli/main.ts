@@ -16,6 +16,7 @@ import { lint } from './lint/lint.js'
 import { lock } from './lock.js'
 import { complain, print, watchOutput } from './output.js'
 import { pins } from './pins.js'
+import { report } from './report/report.js'
 import { rotate } from './rotate/rotate.js'
 import { verify } from './verify.js'
 import { watch } from './watch/watch.js'
@@ -31,6 +32,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   rotate   bring new pins into a policy file, and take old ones out of it
   backup   make a key for later, its certificate request, and its pin
   explain  say which pins apply to a URL and why, and what a change changes
+  report   make a page of a policy file's hosts, or tell what a report of a bad pin says
   import   read other programs' pins into a policy file
   export   write a policy file in another program's format
   lock     keep which roots a policy file's named sets stand for
@@ -51,6 +53,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['rotate', rotate],
   ['backup', backup],
   ['explain', explain],
+  ['report', report],
   ['import', importPins],
   ['export', exportPins],
   ['lock', lock],
