@@ -16,6 +16,7 @@ import {
   readDescribedInputs,
   readDescribedPath,
   readFailure,
+  readHandshake,
   readHeaders,
   readPathPins,
   readServerPins,
@@ -43,10 +44,12 @@ import {
   writeRelease,
   writeReleaseJar,
   writeReleaseLivePolicy,
+  writeReleaseRehearsal,
   writeRequest,
   writeSave,
   writeSetLivePolicy,
   writeSetPolicy,
+  writeTellHandshakes,
   writeUpload,
 } from '../src/wire.js'
 
@@ -105,6 +108,12 @@ function write(out: Writer, vector: Vector): void {
       writeSetLivePolicy(out, id, vector.live, vector.force, policy.written())
       break
     }
+    case 'RELEASE_REHEARSAL':
+      writeReleaseRehearsal(out, vector.rehearsal)
+      break
+    case 'TELL_HANDSHAKES':
+      writeTellHandshakes(out, vector.wanted)
+      break
     case 'RELEASE_LIVE_POLICY':
       writeReleaseLivePolicy(out, vector.live)
       break
@@ -220,6 +229,13 @@ describe('completions', () => {
       case 'DONE':
         expect([chunk[at], record.u32()]).toEqual([Completion.done, vector.count])
         break
+      case 'HANDSHAKE': {
+        const { name: _, kind, hex, connection, ...facts } = vector
+        const number = u32At(chunk, at + 1)
+        expect([chunk[at], number]).toEqual([Completion.handshake, connection ?? 0])
+        expect(readHandshake(record)).toEqual(facts)
+        break
+      }
       case 'SWAPPED': {
         const { closed, gained, lost, changed } = vector
         expect([chunk[at], record.u32()]).toEqual([Completion.swapped, closed])

@@ -1,4 +1,5 @@
 import { type CookieJar, jarOfClient } from './cookies.js'
+import type { Coverage } from './coverage.js'
 import { type Engine, engine } from './engine.js'
 import { invalidArgument, nameOf, PinfetchError } from './errors.js'
 import {
@@ -7,10 +8,12 @@ import {
   type FetchAllResult,
   readConcurrency,
 } from './fetch-all.js'
+import type { Metrics } from './metrics.js'
 import { type ClientOptions, readOptions } from './options.js'
 import type { ClientState, Outcome, ServerPins } from './pending.js'
 import { Reporter } from './policy/report.js'
 import { encodePolicy, type PinsInput, type Policy } from './policy.js'
+import { Rehearsal } from './rehearsal.js'
 import {
   type CallDefaults,
   isReady,
@@ -201,6 +204,29 @@ export class Client {
    */
   setPolicy(policy: Policy, options?: SwapOptions): Promise<PolicySwap> {
     return this.#setPolicy(policy, options, false)
+  }
+
+  /**
+   * Tries `policy` on live traffic beside the one in force, enforcing nothing: its report says what the policy would do to
+   * the connections that there are, and to those that come until its end.
+   *
+   * Throws a {@link PolicyError} for a policy that cannot be read.
+   */
+  rehearse(policy: Policy | PinsInput): Rehearsal {
+    this.#checkOpen()
+    const encoded = encodePolicy(policy)
+    const begin = (owner: Rehearsal) => this.#engine.rehearse(owner, this.#state, encoded)
+    return new Rehearsal(this.#engine, begin)
+  }
+
+  /** What the client's handshakes have shown of its pins, by pattern; see {@link prometheusText}. */
+  metrics(): Metrics {
+    return { patterns: this.#engine.metrics(this.#state) }
+  }
+
+  /** The hosts that the client's requests went to, with and without pins. */
+  coverage(): Coverage {
+    return this.#engine.coverage(this.#state)
   }
 
   /**

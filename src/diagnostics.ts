@@ -46,6 +46,28 @@ export interface PolicySwapMessage {
   readonly swap: PolicySwap
 }
 
+/**
+ * Published for each TLS handshake of a request that ended in a verdict on the server's path, with the next outcome of a
+ * request, or soon after. Subscribers hear of the handshakes of requests that are made from then on.
+ */
+export interface HandshakeMessage {
+  /** In canonical form. */
+  readonly hostname: string
+  readonly port: number
+  /** The address and port of the connection's other end: the proxy's, where there is one. */
+  readonly remoteAddress: string
+  /** The number of the connection, as in {@link ConnectionFacts}; null where the path was refused for its pins. */
+  readonly connection: number | null
+  readonly protocol: 'TLSv1.3' | 'TLSv1.2'
+  readonly resumed: boolean
+  /** The first pin of the path, end entity first, that the host has; null without pins, or where none was met. */
+  readonly matchedPin: string | null
+  /** The patterns that gave it pins; empty for a host without. */
+  readonly patterns: readonly string[]
+  /** The pins of the verified path, end entity first; empty where nothing was verified. */
+  readonly foundPins: readonly string[]
+}
+
 /** What is known of a connection. */
 export interface ConnectionFacts {
   /** Its number, which no other open connection of this thread has. */
@@ -93,6 +115,8 @@ export const channels = {
   connectionClose: channel('pinfetch:connection:close'),
   /** {@link BadPinMessage} */
   badPin: channel('pinfetch:bad-pin'),
+  /** {@link HandshakeMessage} */
+  handshake: channel('pinfetch:handshake'),
   /** {@link PolicySwapMessage} */
   policySwap: channel('pinfetch:policy:swap'),
   /** {@link PolicyFaultMessage} */

@@ -4,6 +4,7 @@ import { setImmediate, setTimeout } from 'node:timers'
 import { tellBadPin, withoutCredentials } from './bad-pin.js'
 import { Connection } from './connection.js'
 import type { ForeignCookieJar } from './cookies.js'
+import { type Coverage, readCoverage } from './coverage.js'
 import { channels, connectionFacts } from './diagnostics.js'
 import { BadPinError, diagnose, nameOf, PinfetchError } from './errors.js'
 import { tell } from './handler.js'
@@ -11,6 +12,7 @@ import { Headers, isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
 import { type Logger, log } from './logger.js'
 import { ask } from './lookup.js'
+import { type PatternMetrics, readMetrics } from './metrics.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
 import type { Settings } from './options.js'
 import {
@@ -23,6 +25,7 @@ import {
 } from './pending.js'
 import { Memory } from './policy/diagnosis.js'
 import type { Reporter } from './policy/report.js'
+import { type RehearsalRecord, readRehearsal } from './rehearsal.js'
 import type { ReadyCall } from './request.js'
 import { detach, ownBytes, Response } from './response.js'
 import { Swap } from './swap.js'
@@ -38,6 +41,7 @@ import {
   readBody,
   readCookies,
   readFailure,
+  readHandshake,
   readProxyStats,
   readServerPins,
   responseBody,
@@ -58,10 +62,12 @@ import {
   writeRelease,
   writeReleaseJar,
   writeReleaseLivePolicy,
+  writeReleaseRehearsal,
   writeRequest,
   writeSave,
   writeSetLivePolicy,
   writeSetPolicy,
+  writeTellHandshakes,
   writeUpload,
 } from './wire.js'
 
@@ -126,6 +132,13 @@ export class Engine {
     this.#schedule()
   })
 
+  readonly #releasedRehearsals = new FinalizationRegistry<number>((handle) => {
+    writeReleaseRehearsal(this.#out, handle)
+    this.#schedule()
+  })
+  /** Whether the engine tells of handshakes. */
+  #hearsHandshakes = false
+
   constructor() {
     this.#native = startEngine(() => this.#drain())
     this.#rest = setTimeout(() => {
@@ -169,6 +182,7 @@ export class Engine {
     }
     const id = this.#enter(pending)
     signal?.addEventListener('abort', pending)
+    if (channels.handshake.hasSubscribers !== this.#hearsHandshakes) this.#hearHandshakes()
     const timeout = call.timeout ?? TIMEOUT_OF_CLIENT
     writeRequest(
       this.#out,
@@ -243,6 +257,40 @@ export class Engine {
       writeSetLivePolicy(this.#out, id, handle, force, policy),
     )
     return promise as Promise<Swap> // a SET_LIVE_POLICY is answered by a SWAPPED or an ERROR
+  }
+
+  metrics(state: ClientState): PatternMetrics[] {
+    return readMetrics(new Reader(this.#native.metrics(state.handle)))
+  }
+
+  liveMetrics(handle: number): PatternMetrics[] {
+    return readMetrics(new Reader(this.#native.liveMetrics(handle)))
+  }
+
+  coverage(state: ClientState): Coverage {
+    return readCoverage(new Reader(this.#native.coverage(state.handle)))
+  }
+
+  /** Tries a policy (encoded) on a client's traffic, until `owner` is forgotten at the latest; gives the rehearsal's number. */
+  rehearse(owner: object, state: ClientState, policy: Uint8Array): number {
+    const handle = answer(this.#native.rehearse(state.handle, policy)).u32()
+    this.#releasedRehearsals.register(owner, handle)
+    return handle
+  }
+
+  /** The same on the traffic of all clients that share a policy. */
+  rehearseLive(owner: object, live: number, policy: Uint8Array): number {
+    const handle = answer(this.#native.rehearseLive(live, policy)).u32()
+    this.#releasedRehearsals.register(owner, handle)
+    return handle
+  }
+
+  rehearsalReport(handle: number): RehearsalRecord {
+    return readRehearsal(new Reader(this.#native.rehearsalReport(handle)))
+  }
+
+  endRehearsal(handle: number): void {
+    this.#native.endRehearsal(handle)
   }
 
   /** Shakes hands with `authority` and tells its keys. */
@@ -403,6 +451,12 @@ export class Engine {
           pending.resolve(new Swap(u32At(chunk, at + 5), Buffer.from(chunk.subarray(at + 9, end)))),
         )
         break
+      case Completion.handshake:
+        if (channels.handshake.hasSubscribers) {
+          const handshake = readHandshake(new Reader(chunk, at + 5))
+          channels.handshake.publish({ connection: number === 0 ? null : number, ...handshake })
+        }
+        break
       case Completion.lookup:
         this.#lookUp(number, new Reader(chunk, at + 5))
         break
@@ -508,6 +562,12 @@ export class Engine {
       this.#lastNumber = number
     }
     return this.#last
+  }
+
+  /** Has the engine tell of handshakes, or no more. */
+  #hearHandshakes(): void {
+    this.#hearsHandshakes = channels.handshake.hasSubscribers
+    writeTellHandshakes(this.#out, this.#hearsHandshakes)
   }
 
   /** A connection is told of: it is new, or its facts have changed. */

@@ -11,11 +11,13 @@ export { Client } from './client.js'
 export type { TlsFacts } from './connection.js'
 export type { Cookie, ForeignCookieJar, SerializedCookieJar } from './cookies.js'
 export { CookieJar } from './cookies.js'
+export type { Coverage, HostCoverage } from './coverage.js'
 export type {
   BadPinMessage,
   ConnectionCloseMessage,
   ConnectionFacts,
   ConnectionOpenMessage,
+  HandshakeMessage,
   PolicyFaultMessage,
   PolicySwapMessage,
   RequestCreateMessage,
@@ -51,6 +53,8 @@ export type { LivePolicyEvents, LivePolicyListener } from './live-policy.js'
 export { LivePolicy, PolicySwapEvent } from './live-policy.js'
 export type { LogFacts, LogFunction, Logger, LogLevel } from './logger.js'
 export type { LookupFunction } from './lookup.js'
+export type { Metrics, PatternMetrics, PinMetrics, SoonestExpiry } from './metrics.js'
+export { PROMETHEUS_TYPE, prometheusText } from './metrics.js'
 export { describeInputs, versions } from './native.js'
 export type { AnchorsInput, ClientOptions, LookupMap, RevocationListsInput } from './options.js'
 export type { ServerPins } from './pending.js'
@@ -86,6 +90,8 @@ export type {
   PolicyRequirement,
   PolicySet,
 } from './policy-file/model.js'
+export type { HostRehearsal, RehearsalReport } from './rehearsal.js'
+export { Rehearsal } from './rehearsal.js'
 export type {
   HeadersInit,
   Information,

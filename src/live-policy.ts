@@ -1,7 +1,9 @@
 import { channels } from './diagnostics.js'
 import { engine } from './engine.js'
 import { PinfetchError } from './errors.js'
+import type { Metrics } from './metrics.js'
 import { encodePolicy, type PinsInput, Policy } from './policy.js'
+import { Rehearsal } from './rehearsal.js'
 import { type PolicySwap, readForce, type SwapOptions } from './swap.js'
 
 /** A {@link LivePolicy} has put another policy in force. */
@@ -92,6 +94,18 @@ export class LivePolicy extends EventTarget implements AsyncDisposable {
     if (channels.policySwap.hasSubscribers) channels.policySwap.publish({ policy: next, swap })
     this.dispatchEvent(event)
     return swap
+  }
+
+  /** As {@link Client.rehearse}, on the traffic of every client, those that come included. */
+  rehearse(policy: Policy | PinsInput): Rehearsal {
+    const encoded = encodePolicy(policy)
+    const begin = (owner: Rehearsal) => engine().rehearseLive(owner, this.#handle, encoded)
+    return new Rehearsal(engine(), begin)
+  }
+
+  /** As {@link Client.metrics}, of every client, those that are gone included. */
+  metrics(): Metrics {
+    return { patterns: engine().liveMetrics(this.#handle) }
   }
 
   /** Takes no other policy any more; resolves when those that were set are in force. The clients go on. */

@@ -24,6 +24,20 @@ export interface NativeEngine {
   createLivePolicy(policy: Uint8Array): Buffer
   /** How many clients share a policy. */
   livePolicyClients(policy: number): number
+  /** What the handshakes of `client` have shown of its pins. */
+  metrics(client: number): Buffer
+  /** What the handshakes of all clients that share a policy have shown. */
+  liveMetrics(policy: number): Buffer
+  /** The hosts that requests of `client` went to. */
+  coverage(client: number): Buffer
+  /** Tries a policy on the traffic of `client`; answers with a Reply. */
+  rehearse(client: number, policy: Uint8Array): Buffer
+  /** Tries a policy on the traffic of all clients that share another; answers with a Reply. */
+  rehearseLive(live: number, policy: Uint8Array): Buffer
+  /** What a rehearsal has shown so far. */
+  rehearsalReport(rehearsal: number): Buffer
+  /** Ends a rehearsal; its report stays. */
+  endRehearsal(rehearsal: number): void
   /** Asks something of a cookie jar; answers with a Reply. */
   cookieJar(request: Uint8Array): Buffer
   /** Takes the records in `submissions[..length]`; the buffer is the caller's again on return. */

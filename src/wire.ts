@@ -21,6 +21,8 @@ export const Submission = {
   upload: 12,
   setLivePolicy: 20,
   releaseLivePolicy: 21,
+  releaseRehearsal: 22,
+  tellHandshakes: 23,
 } as const
 
 /** Kinds of completion (engine → JavaScript). */
@@ -38,6 +40,7 @@ export const Completion = {
   upload: 11,
   information: 12,
   swapped: 20,
+  handshake: 21,
 } as const
 
 /** The time limit of a request that has none of its own: the client's holds. */
@@ -481,6 +484,19 @@ function writePolicyFor(
   out.close(start)
 }
 
+export function writeReleaseRehearsal(out: Writer, rehearsal: number): void {
+  const start = out.open(Submission.releaseRehearsal)
+  out.u32(rehearsal)
+  out.close(start)
+}
+
+/** Whether HANDSHAKES are wanted from now on. */
+export function writeTellHandshakes(out: Writer, areWanted: boolean): void {
+  const start = out.open(Submission.tellHandshakes)
+  out.flag(areWanted)
+  out.close(start)
+}
+
 export function writeReleaseLivePolicy(out: Writer, live: number): void {
   const start = out.open(Submission.releaseLivePolicy)
   out.u32(live)
@@ -810,6 +826,32 @@ export function readProxyStats(record: Reader): ProxyStats[] {
     errors: record.i64(),
     quarantined: record.flag(),
   }))
+}
+
+/** A handshake that ended in a verdict. */
+export interface HandshakeRecord {
+  hostname: string
+  port: number
+  remoteAddress: string
+  protocol: 'TLSv1.3' | 'TLSv1.2'
+  resumed: boolean
+  matchedPin: string | null
+  patterns: string[]
+  foundPins: string[]
+}
+
+/** Reads a HANDSHAKE from after its connection's number. */
+export function readHandshake(record: Reader): HandshakeRecord {
+  return {
+    hostname: record.str(),
+    port: record.u16(),
+    remoteAddress: record.str(),
+    protocol: record.u8() === 13 ? 'TLSv1.3' : 'TLSv1.2',
+    resumed: record.flag(),
+    matchedPin: record.flag() ? record.pin() : null,
+    patterns: record.strs(),
+    foundPins: record.pins(),
+  }
 }
 
 /** What a COOKIES asks. */

@@ -23,6 +23,7 @@ use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verification};
 use crate::connect::{ConnectionFacts, Live, Route, present};
 use crate::content::{self, Begun, ResponseBody, Streaming};
 use crate::cookies::{Cookies, Keeping};
+use crate::coverage::{self, Coverage};
 use crate::deadline::{Phase, Progress, Timings};
 use crate::error::{Code, RequestError};
 use crate::exchange::fields::{Field, Fields, to_map, write_line};
@@ -30,6 +31,8 @@ use crate::exchange::interim::OnInterim;
 use crate::exchange::upload::{Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
 use crate::gate::{Gate, InFlight, ProxyStats};
+use crate::metrics::{self, Handshake, OnHandshake, PatternMetrics};
+use crate::rehearsal::Rehearsal;
 use crate::reload::Swap;
 use crate::retry::Retry;
 use crate::target::{Target, parse_authority};
@@ -54,8 +57,9 @@ const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 /// What the clients of one process or engine share: trust anchors, and the numbering of connections.
 pub struct Environment {
     roots: Roots,
-    next_connection: Arc<AtomicU32>,
-    on_gone: Arc<dyn Fn(u32) + Send + Sync>,
+    pub(crate) next_connection: Arc<AtomicU32>,
+    pub(crate) on_gone: Arc<dyn Fn(u32) + Send + Sync>,
+    pub(crate) on_handshake: OnHandshake,
 }
 
 impl Environment {
@@ -66,7 +70,25 @@ impl Environment {
             roots: Roots::default(),
             next_connection: Arc::new(AtomicU32::new(1)),
             on_gone: Arc::new(on_gone),
+            on_handshake: OnHandshake::new(|_| {}),
         }
+    }
+
+    /// `tell` hears of each TLS handshake of a request that ended in a verdict, while [`tell_handshakes`] wants it. It is
+    /// called under a client's lock: it must ask nothing of clients.
+    ///
+    /// [`tell_handshakes`]: Self::tell_handshakes
+    #[must_use]
+    pub fn with_handshakes(self, tell: impl Fn(&Handshake<'_>) + Send + Sync + 'static) -> Self {
+        Self {
+            on_handshake: OnHandshake::new(tell),
+            ..self
+        }
+    }
+
+    /// Whether handshakes are told of from now on; at first they aren't.
+    pub fn tell_handshakes(&self, is_wanted: bool) {
+        self.on_handshake.want(is_wanted);
     }
 }
 
@@ -261,17 +283,10 @@ impl Client {
                 environment.roots.load_revocations(&wanted.crl)?,
             ),
         };
-        let (on_gone, next_connection) = (
-            environment.on_gone.clone(),
-            environment.next_connection.clone(),
-        );
         let fields = client_fields(&config)?;
         let tls = tls_settings(&config)?;
         let choice = std::mem::take(&mut config.policy); // else it would stay for the client's life
-        let make = |policy| {
-            let (on_gone, next) = (on_gone, next_connection);
-            Gate::new(config, policy, fields, verification, tls, on_gone, next)
-        };
+        let make = |policy| Gate::new(config, policy, fields, verification, tls, environment);
         let gate = match choice {
             PolicyChoice::Own(policy) => make(policy),
             PolicyChoice::Live(live) => live.join(make),
@@ -490,6 +505,28 @@ impl Client {
         let closed = reload::swap(std::slice::from_ref(&self.gate), &policy, is_forced)?;
         reload::retire(before);
         Ok(Swap { closed, diff })
+    }
+
+    /// Tries `policy` on live traffic beside the one in force, enforcing nothing: what it would say of the connections there
+    /// are, and of those that come, until [`Rehearsal::end`].
+    ///
+    /// # Errors
+    /// [`RequestError::Option`] for pins on a client that skips verification.
+    pub fn rehearse(&self, policy: impl Into<Arc<Policy>>) -> Result<Rehearsal, RequestError> {
+        let rehearsal = Rehearsal::new(policy.into());
+        rehearsal.fits(&self.gate)?;
+        rehearsal.begin(&self.gate);
+        Ok(rehearsal)
+    }
+
+    /// What handshakes have shown of the pins of each pattern of the policy in force that had one.
+    pub fn metrics(&self) -> Vec<PatternMetrics> {
+        metrics::of([metrics::Source::of(&self.gate)])
+    }
+
+    /// The hosts that requests went to, with and without pins.
+    pub fn coverage(&self) -> Coverage {
+        coverage::of(&self.gate)
     }
 
     /// Shakes hands with `authority` (`host` or `host:port`, 443 by default), sends nothing, and tells what it shows.

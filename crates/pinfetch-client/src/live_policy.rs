@@ -11,6 +11,8 @@ use pinfetch_pins::Policy;
 
 use crate::error::RequestError;
 use crate::gate::Gate;
+use crate::metrics::{self, Counters, PatternMetrics, Source};
+use crate::rehearsal::Rehearsal;
 use crate::reload::{self, Swap};
 
 /// A policy that many clients obey, and that is swapped for all of them or for none. Cheap to clone: clones are one.
@@ -27,9 +29,12 @@ struct Members {
     policy: Arc<Policy>,
     gates: HashMap<u64, Weak<Gate>>,
     next: u64,
+    rehearsals: Vec<Rehearsal>,
+    /// What clients that are gone have counted.
+    past: Counters,
 }
 
-/// A client's place among those that obey a policy, given up when dropped.
+/// A client's place among those that obey a policy.
 pub(crate) struct Membership {
     policy: LivePolicy,
     number: u64,
@@ -44,6 +49,8 @@ impl LivePolicy {
                 policy: policy.into(),
                 gates: HashMap::default(),
                 next: 0,
+                rehearsals: Vec::new(),
+                past: Counters::default(),
             }),
         }))
     }
@@ -69,6 +76,7 @@ impl LivePolicy {
             let mut members = self.lock(); // nobody joins in between
             gates = members.gates.values().filter_map(Weak::upgrade).collect();
             let closed = reload::swap(&gates, &policy, is_forced)?;
+            members.past.keep(&policy);
             members.policy = policy;
             closed
         };
@@ -89,6 +97,39 @@ impl LivePolicy {
         members.gates.values().filter(is_there).count()
     }
 
+    /// Tries `policy` on the traffic of every client, those that come included; see [`Client::rehearse`].
+    ///
+    /// [`Client::rehearse`]: crate::Client::rehearse
+    pub fn rehearse(&self, policy: impl Into<Arc<Policy>>) -> Rehearsal {
+        let rehearsal = Rehearsal::new(policy.into());
+        let gates: Vec<Arc<Gate>>; // dropped after the lock
+        {
+            let mut members = self.lock(); // nobody joins in between
+            gates = members.gates.values().filter_map(Weak::upgrade).collect();
+            for gate in &gates {
+                rehearsal.begin(gate);
+            }
+            members.rehearsals.retain(|other| !other.has_ended());
+            members.rehearsals.push(rehearsal.clone());
+        }
+        drop(gates);
+        rehearsal
+    }
+
+    /// What the handshakes of every client have shown, those that are gone included; see [`Client::metrics`].
+    ///
+    /// [`Client::metrics`]: crate::Client::metrics
+    pub fn metrics(&self) -> Vec<PatternMetrics> {
+        let gates: Vec<Arc<Gate>>; // dropped after the lock
+        let past = {
+            let members = self.lock();
+            gates = members.gates.values().filter_map(Weak::upgrade).collect();
+            Source::of_past(members.past.clone(), members.policy.clone())
+        };
+        let sources = gates.iter().map(|gate| Source::of(gate));
+        metrics::of(sources.chain(std::iter::once(past)))
+    }
+
     /// Takes in the gate that `make` makes for the policy in force. No swap comes in between.
     pub(crate) fn join(&self, make: impl FnOnce(Arc<Policy>) -> Arc<Gate>) -> Arc<Gate> {
         let mut members = self.lock();
@@ -96,6 +137,9 @@ impl LivePolicy {
         let number = members.next;
         members.next += 1;
         members.gates.insert(number, Arc::downgrade(&gate));
+        for rehearsal in members.rehearsals.iter().filter(|it| !it.has_ended()) {
+            rehearsal.begin(&gate);
+        }
         gate.obey(Membership {
             policy: self.clone(),
             number,
@@ -118,8 +162,11 @@ impl fmt::Debug for LivePolicy {
     }
 }
 
-impl Drop for Membership {
-    fn drop(&mut self) {
-        self.policy.lock().gates.remove(&self.number);
+impl Membership {
+    /// Gives the place up, and leaves behind what was counted.
+    pub(crate) fn leave(self, counters: Counters) {
+        let mut members = self.policy.lock();
+        members.gates.remove(&self.number);
+        members.past.merge(counters);
     }
 }

@@ -276,6 +276,7 @@ impl Plan {
                 gate.open_more(&change.key, origin);
             }
         }
+        state.counters.keep(policy);
         state.policy = policy.clone();
         closed
     }

@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::ask::{Addresses, CookieField, Keeper, Questions, Resolver};
 use crate::jars::Jars;
+use crate::observe::{self, Rehearsals};
 use crate::policies::LivePolicies;
 use crate::queue::{Completions, INLINE_BODY};
 use crate::stream::{Demand, Want, pump};
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) cookies: Questions<CookieField>,
     pub(crate) jars: Jars,
     pub(crate) live_policies: LivePolicies,
+    pub(crate) rehearsals: Rehearsals,
     pub(crate) uploads: Uploads,
 }
 
@@ -161,6 +163,7 @@ async fn announce(core: Arc<Core>, wake: impl Fn()) {
 impl Core {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new_cyclic(|core: &std::sync::Weak<Self>| {
+            let tell = observe::teller(core.clone());
             let core = core.clone();
             Self {
                 completions: Completions::default(),
@@ -169,7 +172,8 @@ impl Core {
                         core.completions
                             .push_quietly(|out| wire::write_gone(out, connection));
                     }
-                }),
+                })
+                .with_handshakes(tell),
                 clients: Mutex::default(),
                 next_client: AtomicU32::new(1),
                 requests: Mutex::default(),
@@ -178,6 +182,7 @@ impl Core {
                 cookies: Questions::default(),
                 jars: Jars::default(),
                 live_policies: LivePolicies::default(),
+                rehearsals: Rehearsals::default(),
                 uploads: Uploads::default(),
             }
         })
@@ -283,6 +288,8 @@ impl Core {
             submission::SET_POLICY => self.set_policy(batch, record),
             submission::SET_LIVE_POLICY => self.set_live_policy(batch, record),
             submission::RELEASE_LIVE_POLICY => self.release_live_policy(record),
+            submission::RELEASE_REHEARSAL => self.release_rehearsal(record),
+            submission::TELL_HANDSHAKES => self.tell_handshakes(record),
             submission::CLOSE => self.close(record),
             submission::LOOKUP_REPLY => self.lookup_reply(record),
             submission::RELEASE => {

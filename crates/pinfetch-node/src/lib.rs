@@ -13,6 +13,7 @@ mod engine;
 mod environment;
 mod file;
 mod jars;
+mod observe;
 mod policies;
 mod queue;
 mod stream;
@@ -107,6 +108,48 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn live_policy_clients(&self, policy: u32) -> u32 {
         policies::live_policy_clients(&self.core, policy)
+    }
+
+    /// What the handshakes of `client` have shown of its pins, as a record.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self, client: u32) -> Buffer {
+        observe::metrics(&self.core, client).into()
+    }
+
+    /// What the handshakes of all clients that share a policy have shown, as a record.
+    #[napi(catch_unwind)]
+    pub fn live_metrics(&self, policy: u32) -> Buffer {
+        observe::live_metrics(&self.core, policy).into()
+    }
+
+    /// The hosts that requests of `client` went to, as a record.
+    #[napi(catch_unwind)]
+    pub fn coverage(&self, client: u32) -> Buffer {
+        observe::coverage(&self.core, client).into()
+    }
+
+    /// Tries a policy on the traffic of `client`; policy and Reply are records.
+    #[napi(catch_unwind)]
+    pub fn rehearse(&self, client: u32, policy: &[u8]) -> Buffer {
+        observe::rehearse(&self.core, client, policy).into()
+    }
+
+    /// Tries a policy on the traffic of all clients that share another; policy and Reply are records.
+    #[napi(catch_unwind)]
+    pub fn rehearse_live(&self, live: u32, policy: &[u8]) -> Buffer {
+        observe::rehearse_live(&self.core, live, policy).into()
+    }
+
+    /// What a rehearsal has shown so far, as a record.
+    #[napi(catch_unwind)]
+    pub fn rehearsal_report(&self, rehearsal: u32) -> Buffer {
+        observe::rehearsal_report(&self.core, rehearsal).into()
+    }
+
+    /// Ends a rehearsal; its report stays.
+    #[napi(catch_unwind)]
+    pub fn end_rehearsal(&self, rehearsal: u32) {
+        observe::end_rehearsal(&self.core, rehearsal);
     }
 
     /// Asks something of a cookie jar; request and Reply are records.

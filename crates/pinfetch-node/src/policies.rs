@@ -112,6 +112,7 @@ async fn compile(encoded: Bytes) -> Result<Arc<Policy>, RequestError> {
     })
 }
 
-fn read(encoded: &[u8]) -> Result<Arc<Policy>, RequestError> {
+/// Reads and compiles a policy.
+pub(crate) fn read(encoded: &[u8]) -> Result<Arc<Policy>, RequestError> {
     Ok(Arc::new(Policy::compile(Reader::new(encoded).policy()?)?))
 }

@@ -29,6 +29,8 @@ pub(crate) mod submission {
     pub(crate) const UPLOAD: u8 = 12;
     pub(crate) const SET_LIVE_POLICY: u8 = 20;
     pub(crate) const RELEASE_LIVE_POLICY: u8 = 21;
+    pub(crate) const RELEASE_REHEARSAL: u8 = 22;
+    pub(crate) const TELL_HANDSHAKES: u8 = 23;
 }
 
 /// Kinds of completion (engine → JavaScript).
@@ -46,6 +48,7 @@ pub(crate) mod completion {
     pub(crate) const UPLOAD: u8 = 11;
     pub(crate) const INFORMATION: u8 = 12;
     pub(crate) const SWAPPED: u8 = 20;
+    pub(crate) const HANDSHAKE: u8 = 21;
 }
 
 /// Tags of what a REQUEST says besides, up to its end.

@@ -236,6 +236,19 @@ impl Policy {
         all
     }
 
+    /// The pins of the set of `pattern`, in the order in which they were given; none if there is no such set.
+    pub fn pins_of(&self, pattern: &str) -> Option<Vec<Pin>> {
+        let pattern: HostPattern = pattern.parse().ok()?;
+        let set = self.find(&SetView {
+            base: pattern.base().as_str(),
+            scope: pattern.scope(),
+            port: pattern.port().unwrap_or(0),
+            exclude: false,
+            pins: &[],
+        })?;
+        Some(set.pins.to_vec())
+    }
+
     fn set(&self, index: u32) -> Option<&PinSet> {
         self.sets.get(index as usize)
     }

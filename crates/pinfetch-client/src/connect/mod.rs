@@ -192,6 +192,17 @@ impl Live {
         self.has_served.swap(true, Ordering::Relaxed)
     }
 
+    /// What the server presented in the handshake, or in that of the session that it resumed; none over plain `http:` and
+    /// once the connection has ended.
+    pub(crate) fn presented(&self) -> Option<Vec<CertificateDer<'static>>> {
+        match &*self.transport() {
+            Some(Transport::Tls(stream)) => {
+                stream.get_ref().1.peer_certificates().map(<[_]>::to_vec)
+            }
+            Some(Transport::Plain(_)) | None => None,
+        }
+    }
+
     pub(crate) fn has_served(&self) -> bool {
         self.has_served.load(Ordering::Relaxed)
     }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use pinfetch_pins::{
-    Anchors, EffectivePins, Pin, PinVerifier, Policy, RevocationLists, VerifiedPath,
+    Anchors, EffectivePins, Host, Pin, PinVerifier, Policy, RevocationLists, VerifiedPath,
 };
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -53,6 +53,34 @@ pub(crate) enum Verification {
     /// Those on a path to these anchors, where no list names one of it.
     Anchors(Arc<Anchors>, Arc<RevocationLists>),
     Insecure,
+}
+
+impl Verification {
+    /// A verifier for one effective pin set; none where nothing is verified.
+    fn verifier(&self, requirement: &Requirement) -> Option<PinVerifier> {
+        match self {
+            Self::Anchors(anchors, revocations) => {
+                let verifier = PinVerifier::new(
+                    anchors.clone(),
+                    requirement.pins.clone(),
+                    PROVIDER.signature_verification_algorithms,
+                );
+                Some(verifier.with_revocations(revocations.clone()))
+            }
+            Self::Insecure => None,
+        }
+    }
+
+    /// Whether both accept the same paths, as far as that can be told without looking.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Anchors(ours, our_lists), Self::Anchors(theirs, their_lists)) => {
+                Arc::ptr_eq(ours, theirs) && Arc::ptr_eq(our_lists, their_lists)
+            }
+            (Self::Insecure, Self::Insecure) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What all TLS of a client has in common.
@@ -102,6 +130,11 @@ impl Requirement {
         !self.pins.is_empty()
     }
 
+    /// What is demanded: the URL's host's pins first.
+    pub(crate) fn sets(&self) -> &[Arc<EffectivePins>] {
+        &self.pins
+    }
+
     /// The patterns that demand pins; one that does for both names comes twice.
     pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
         let patterns = self.pins.iter().flat_map(|pins| pins.patterns());
@@ -148,17 +181,7 @@ impl OriginTls {
         key: &ConnectionKey,
         settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
-        let verifier = match verification {
-            Verification::Anchors(anchors, revocations) => {
-                let verifier = PinVerifier::new(
-                    anchors.clone(),
-                    requirement.pins.clone(),
-                    PROVIDER.signature_verification_algorithms,
-                );
-                Some(Arc::new(verifier.with_revocations(revocations.clone())))
-            }
-            Verification::Insecure => None,
-        };
+        let verifier = verification.verifier(requirement).map(Arc::new);
         let dangerous: Arc<dyn ServerCertVerifier> = match &verifier {
             Some(verifier) => verifier.clone(),
             None => Arc::new(NoVerification),
@@ -219,6 +242,25 @@ impl OriginTls {
             settings,
         )
     }
+}
+
+/// Whether a verifier of `requirement` would accept `chain` for `name`, now.
+pub(crate) fn verifies(
+    verification: &Verification,
+    requirement: &Requirement,
+    chain: &[CertificateDer<'_>],
+    name: &Host,
+) -> bool {
+    let Some((end_entity, intermediates)) = chain.split_first() else {
+        return false;
+    };
+    let Some(verifier) = verification.verifier(requirement) else {
+        return false;
+    };
+    let now = UnixTime::now();
+    verifier
+        .verify_server_cert(end_entity, intermediates, &name.server_name(), &[], now)
+        .is_ok()
 }
 
 fn client_config(

@@ -12,11 +12,12 @@ use super::{Gate, Protocol, ProxyRecord, Slot, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
 use crate::connect::tls::{OriginTls, Verdict};
-use crate::connect::{Connected, ConnectionFacts, Live, Route, connect};
+use crate::connect::{Connected, ConnectionFacts, Live, Route, TlsFacts, connect};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::http1::Http1;
 use crate::exchange::http2::connection;
+use crate::metrics::{Counters, Handshake};
 
 /// How often a handshake is begun again because a swap changed its host's pins meanwhile.
 const RESTARTS: u32 = 16;
@@ -92,14 +93,15 @@ impl Attempt {
         };
         let live = {
             let gate = self.gate.clone();
-            let mut state = gate.lock();
+            let mut lock = gate.lock();
+            let state = &mut *lock;
             let closed = state.closed;
             let Some(origin) = state.origins.get_mut(&self.key) else {
                 self.settled = true; // the client was closed: nobody waits
                 return;
             };
             if let Some(refusal) = origin.refusal.clone() {
-                drop(state);
+                drop(lock);
                 self.fail(&refusal);
                 return;
             }
@@ -123,7 +125,7 @@ impl Attempt {
                     return;
                 }
                 Verdict::Refuse(_) => {
-                    drop(state);
+                    drop(lock);
                     self.fail(&RequestError::Internal(
                         "the pins kept changing during the handshake".into(),
                     ));
@@ -138,6 +140,14 @@ impl Attempt {
             );
             live.accept(matched);
             origin.live.push(live.clone());
+            origin.count_handshake(&mut state.counters, &live.facts);
+            if live.facts.tls.is_some() && gate.on_handshake.is_wanted() {
+                gate.on_handshake
+                    .tell(&origin.handshake(&self.key, &live.facts));
+            }
+            for rehearsal in &state.rehearsals {
+                rehearsal.judge(&gate, &self.key, &origin.requirement, &live);
+            }
             live
         };
         let stream = Revocable::new(live.clone());
@@ -239,7 +249,8 @@ impl Attempt {
     fn fail(&mut self, error: &RequestError) {
         let answered: Vec<Waiter> = {
             let gate = self.gate.clone();
-            let mut state = gate.lock();
+            let mut lock = gate.lock();
+            let state = &mut *lock;
             let closed = state.closed;
             let Some(origin) = state.origins.get_mut(&self.key) else {
                 self.settled = true;
@@ -259,6 +270,22 @@ impl Attempt {
                 self.gate
                     .begin_attempt(&self.key, origin, self.restarts + 1, self.slot.take());
                 return;
+            }
+            if let RequestError::BadPin { report, remote } = error {
+                state.counters.missed(&report.patterns, true);
+                if self.gate.on_handshake.is_wanted() {
+                    self.gate.on_handshake.tell(&Handshake {
+                        host: &report.host,
+                        port: report.port,
+                        remote: *remote,
+                        connection: None,
+                        tls13: false,
+                        resumed: false,
+                        matched: None,
+                        patterns: report.patterns.iter().map(String::as_str).collect(),
+                        found: report.path.pins(),
+                    });
+                }
             }
             if let (true, RequestError::BadPin { .. }, Some(proxy)) =
                 (self.gate.config.quarantine, error, &self.proxy_record)
@@ -300,6 +327,41 @@ impl Attempt {
             };
         }
         error.clone()
+    }
+}
+
+impl super::Origin {
+    /// Counts the handshakes that `facts` tell of: with the server, and with the proxy.
+    fn count_handshake(&self, counters: &mut Counters, facts: &ConnectionFacts) {
+        if let Some(tls) = &facts.tls
+            && let Some(path) = &tls.path
+        {
+            counters.accepted(&self.requirement, path, tls.resumed);
+        }
+        if let (Some(proxy), Some(path)) = (&self.proxy, &facts.proxy_path) {
+            counters.accepted(&proxy.requirement, path, false);
+        }
+    }
+
+    /// The handshake with the server, for whoever is told.
+    fn handshake<'a>(
+        &'a self,
+        key: &'a ConnectionKey,
+        facts: &'a ConnectionFacts,
+    ) -> Handshake<'a> {
+        let tls = facts.tls.as_ref();
+        let path = tls.and_then(|tls| tls.path.as_ref());
+        Handshake {
+            host: &key.host,
+            port: key.port,
+            remote: facts.remote,
+            connection: Some(facts.id),
+            tls13: tls.is_some_and(|tls| tls.tls13),
+            resumed: tls.is_some_and(|tls| tls.resumed),
+            matched: tls.and_then(TlsFacts::matched),
+            patterns: self.requirement.patterns().collect(),
+            found: path.map(|path| path.pins()).unwrap_or_default(),
+        }
     }
 }
 

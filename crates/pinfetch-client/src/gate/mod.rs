@@ -15,7 +15,7 @@ mod streams;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::{HashMap, HashMapExt};
 use http::HeaderMap;
@@ -31,15 +31,19 @@ pub(crate) use self::slots::Slot;
 use self::attempt::Attempt;
 use self::slots::{NoneFree, Slots};
 use self::streams::Http2;
+use crate::client::Environment;
 use crate::config::{Config, ConnectionKey, Http2Choice, Scheme, Unpinned};
 use crate::connect::dial::Dialing;
 use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verdict, Verification};
 use crate::connect::{ConnectionFacts, Live};
+use crate::coverage::{HostSeen, Seen};
 use crate::deadline::{Phase, Progress};
 use crate::error::RequestError;
 use crate::exchange::fields::{Field, to_map};
 use crate::exchange::http1::Http1;
 use crate::live_policy::Membership;
+use crate::metrics::{Counters, OnHandshake};
+use crate::rehearsal::Rehearsal;
 use crate::target::Destinations;
 
 /// Origins without connections that a client remembers (their sessions and protocol) before it forgets them.
@@ -66,6 +70,9 @@ pub(crate) struct Gate {
     /// Held by the swap that is under way: those that come meanwhile follow in their order.
     pub(crate) swapping: tokio::sync::Mutex<()>,
     born: Instant,
+    /// The same by the system's clock.
+    began: SystemTime,
+    on_handshake: OnHandshake,
     in_flight: AtomicUsize,
     ended: Notify,
     sweeping: AtomicBool,
@@ -76,6 +83,9 @@ pub(crate) struct Gate {
 pub(crate) struct State {
     pub(crate) policy: Arc<Policy>,
     pub(crate) origins: HashMap<Arc<ConnectionKey>, Origin>,
+    pub(crate) counters: Counters,
+    pub(crate) seen: Seen,
+    pub(crate) rehearsals: Vec<Rehearsal>,
     pub(crate) closed: bool,
 }
 
@@ -100,6 +110,8 @@ pub(crate) struct Origin {
     starves: bool,
     progress: Arc<Progress>,
     last_match: Option<(Arc<VerifiedPath>, Pin)>,
+    /// Where requests to its host are counted.
+    seen: Arc<HostSeen>,
 }
 
 /// What the policy demands of a proxy.
@@ -143,8 +155,7 @@ impl Gate {
         fields: Vec<Field>,
         verification: Verification,
         tls: TlsSettings,
-        on_gone: Arc<dyn Fn(u32) + Send + Sync>,
-        next_connection: Arc<AtomicU32>,
+        environment: &Environment,
     ) -> Arc<Self> {
         Arc::new(Self {
             http2_fields: to_map(&fields),
@@ -159,16 +170,21 @@ impl Gate {
             state: Mutex::new(State {
                 policy,
                 origins: HashMap::new(),
+                counters: Counters::default(),
+                seen: Seen::default(),
+                rehearsals: Vec::new(),
                 closed: false,
             }),
             membership: Mutex::default(),
             swapping: tokio::sync::Mutex::default(),
             born: Instant::now(),
+            began: SystemTime::now(),
+            on_handshake: environment.on_handshake.clone(),
             in_flight: AtomicUsize::new(0),
             ended: Notify::new(),
             sweeping: AtomicBool::new(false),
-            on_gone,
-            next_connection,
+            on_gone: environment.on_gone.clone(),
+            next_connection: environment.next_connection.clone(),
         })
     }
 
@@ -180,6 +196,15 @@ impl Gate {
     /// Whether the policy is one that other clients obey, too.
     pub(crate) fn shares_its_policy(&self) -> bool {
         self.membership().is_some()
+    }
+
+    /// The policy is no other client's any more.
+    fn leave(&self) {
+        let membership = self.membership().take();
+        if let Some(membership) = membership {
+            let counters = std::mem::take(&mut self.lock().counters);
+            membership.leave(counters);
+        }
     }
 
     fn membership(&self) -> MutexGuard<'_, Option<Membership>> {
@@ -200,6 +225,15 @@ impl Gate {
     /// Milliseconds since the client was made.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// When the client was made.
+    pub(crate) fn began(&self) -> SystemTime {
+        self.began
+    }
+
+    pub(crate) fn verification(&self) -> &Verification {
+        &self.verification
     }
 
     pub(crate) fn is_insecure(&self) -> bool {
@@ -252,8 +286,11 @@ impl Gate {
     ) -> Result<&'s mut Origin, RequestError> {
         if !state.origins.contains_key(key) {
             let requirement = Requirement::of(&state.policy, key);
-            self.admit(key, &requirement)?;
-            let proxy = self.proxy_side(&state.policy, key, None)?;
+            let admitted = self.admit(key, &requirement);
+            let proxy = admitted.and_then(|()| self.proxy_side(&state.policy, key, None));
+            let proxy = proxy.inspect_err(|_| {
+                state.seen.host(&key.host, key.port).count(self.now());
+            })?;
             if state.origins.len() >= REMEMBERED_ORIGINS {
                 state.origins.retain(|_, origin| origin.is_in_use());
             }
@@ -271,11 +308,13 @@ impl Gate {
                 starves: false,
                 progress: Arc::new(Progress::new(Phase::Queue)),
                 last_match: None,
+                seen: state.seen.host(&key.host, key.port),
             };
             state.origins.insert(key.clone(), origin);
         }
         let origin = state.origins.get_mut(key);
         let origin = origin.ok_or_else(|| RequestError::Internal("an origin vanished".into()))?;
+        origin.seen.count(self.now());
         match &origin.refusal {
             Some(refusal) => Err(refusal.clone()),
             None => Ok(origin),
@@ -325,6 +364,26 @@ impl Gate {
             .map_err(|error| RequestError::Internal(error.to_string().into()))
     }
 
+    /// What `policy` demands of the proxy of `key`.
+    ///
+    /// # Errors
+    /// A pinned proxy without TLS.
+    pub(crate) fn proxy_requirement(
+        policy: &Policy,
+        key: &ConnectionKey,
+    ) -> Result<Option<Requirement>, RequestError> {
+        let Some(proxy) = &key.proxy else {
+            return Ok(None);
+        };
+        let key = ConnectionKey::of_proxy(proxy);
+        let requirement = Requirement::of(policy, &key);
+        if requirement.is_pinned() && !proxy.is_tls() {
+            let (host, port) = (key.host, key.port);
+            return Err(RequestError::Plaintext { host, port });
+        }
+        Ok(Some(requirement))
+    }
+
     /// What `policy` demands of the proxy of `key`, and TLS to it, which is that of `before` if the pins are the same.
     pub(crate) fn proxy_side(
         &self,
@@ -332,16 +391,12 @@ impl Gate {
         key: &ConnectionKey,
         before: Option<&ProxySide>,
     ) -> Result<Option<ProxySide>, RequestError> {
-        let Some(proxy) = &key.proxy else {
+        let (Some(proxy), Some(requirement)) = (&key.proxy, Self::proxy_requirement(policy, key)?)
+        else {
             return Ok(None);
         };
         let record = self.proxies.record(proxy);
         let key = ConnectionKey::of_proxy(proxy);
-        let requirement = Requirement::of(policy, &key);
-        if requirement.is_pinned() && !proxy.is_tls() {
-            let (host, port) = (key.host, key.port);
-            return Err(RequestError::Plaintext { host, port });
-        }
         let tls = match before {
             Some(before) if before.requirement.same_pins(&requirement) => before.tls.clone(),
             _ if !proxy.is_tls() => None,
@@ -594,8 +649,13 @@ impl Gate {
         for connection in live {
             connection.end();
         }
-        let membership = self.membership().take(); // not before: until then a swap concerns its connections
-        drop(membership);
+        self.leave(); // not before: until then a swap concerns its connections
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -619,6 +679,12 @@ impl Origin {
         }
         let path = facts.tls.as_ref().and_then(|tls| tls.path.clone());
         (requirement.judge(path.as_deref()), path)
+    }
+
+    /// The path that it was last reached by, and what is demanded of it; none of a host without pins.
+    pub(crate) fn last_path(&self) -> Option<(Requirement, Arc<VerifiedPath>)> {
+        let (path, _) = self.last_match.as_ref()?;
+        Some((self.requirement.clone(), path.clone()))
     }
 
     /// Takes connections that have closed out of the books.
