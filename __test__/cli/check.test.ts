@@ -112,6 +112,29 @@ test('--via compares what vantage points see', async () => {
   expect(same).toMatchObject({ code: 0 })
 })
 
+test('each machine behind a name is asked, and what they show is compared', async () => {
+  await using server = await startGenuine()
+  await using other = await startGenuine({ pki: server.pki, chain: ['nextLeaf', 'a1'] })
+  const { leafPin, backupPin } = server
+  const args = arrange(server, 'machines.json', { 'api.example.test': [leafPin, backupPin, spare] })
+
+  const ended = await command.run([...args, '--connect', `127.0.0.1:${other.port}`, '--json'])
+
+  expect(ended.code).toBe(7)
+  expect(JSON.parse(ended.stdout)).toMatchObject({
+    pins: [
+      { pin: leafPin, seen: [{ via: `127.0.0.1:${server.port}` }] },
+      { pin: backupPin, seen: [{ via: `127.0.0.1:${other.port}` }] },
+      { pin: spare, seen: [] },
+    ],
+    sights: [
+      { via: `127.0.0.1:${server.port}`, verdict: 'pinned' },
+      { via: `127.0.0.1:${other.port}`, verdict: 'pinned' },
+    ],
+    findings: [{ rule: 'vantage-points' }],
+  })
+})
+
 test('an environment is chosen, wildcards have their hosts named, and those without are told', async () => {
   await using server = await startGenuine({ names: ['a.x.test', 'b.x.test'] })
   const args = arrange(server, 'environments.json', {
@@ -182,7 +205,6 @@ test.each([
   ['a name that is none', ['a.json', '--host', 'x y'], 'is no server'],
   ['a proxy that is none', ['a.json', '--via', 'ftp://u:secret@x'], '--via'],
   ['a machine without a port', ['a.json', '--connect', 'x'], 'has no port'],
-  ['a host that is in two places', ['a.json', '--connect', 'a=b:1', '--connect', 'a=c:1'], 'twice'],
   ['a machine, and proxies only', ['a.json', '--connect', 'a:1', '--via', 'http://p:1'], 'direct'],
   ['days that are none', ['a.json', '--days', 'x'], '--days'],
   ['no hosts at a time', ['a.json', '--concurrency', '0'], '--concurrency'],

@@ -184,6 +184,18 @@ test('--replace names the pin that goes, in each set that has it', async () => {
   expect(ended.text).not.toMatch(/^ /m)
 })
 
+test('byte order mark, tabs and line ends of a file stay', async () => {
+  const text = `\ufeff${JSON.stringify({ version: 1, hosts: { 'a.test': [{ pin: A, role: 'current' }] } }, null, '\t')}\n`
+  const ended = await apply(text.replaceAll('\n', '\r\n'), '--pattern', 'a.test', '--pin', N)
+
+  const pins = [
+    { pin: A, role: 'retired', expires: '2026-04-01' },
+    { pin: N, role: 'current', added: '2026-03-01' },
+  ]
+  const after = `\ufeff${JSON.stringify({ version: 1, hosts: { 'a.test': pins } }, null, '\t')}\n`
+  expect(ended).toMatchObject({ code: 0, text: after.replaceAll('\n', '\r\n') })
+})
+
 test('a set without roles says so, since nobody can tell which pin goes', async () => {
   const ended = await apply(
     `{"version":1,"hosts":{"a.test":["${A}","${B}"]}}`,
@@ -310,7 +322,17 @@ test('finish refuses while the old key is served, and takes it out afterwards', 
   expect(refused.stderr).toContain('nothing was written')
   expect(readFileSync(file, 'utf8')).toBe(before)
 
+  await using missed = await startGenuine({ pki: server.pki }) // a machine with the old certificate still
   await server.present(['nextLeaf', 'a1'])
+  const partly = await command.run([
+    ...['rotate', 'finish', file, ...reach],
+    ...['--connect', `127.0.0.1:${missed.port}`],
+  ])
+  expect(partly).toMatchObject({ code: 7 })
+  expect(partly.stdout).toMatch(
+    new RegExp(`^api.example.test:443 \\(127.0.0.1:${missed.port}\\): still served: .*\n$`),
+  )
+  expect(readFileSync(file, 'utf8')).toBe(before)
   const dry = await command.run(['rotate', 'finish', '--dry-run', file, ...reach])
   expect(dry).toMatchObject({ code: 0 })
   expect(readFileSync(file, 'utf8')).toBe(before)

@@ -1,9 +1,9 @@
 import { createServer } from 'node:net'
-import { PolicyFile } from 'pinfetch'
+import { Client, PolicyFile } from 'pinfetch'
 import { describe, expect, test } from 'vitest'
 import { PatternIndex } from '../../src/cli/patterns.js'
 import { forecastOf } from '../../src/cli/survey/forecast.js'
-import { readTargets } from '../../src/cli/survey/forward.js'
+import { Forwarder, readTargets } from '../../src/cli/survey/forward.js'
 import { readSurvey } from '../../src/cli/survey/saved.js'
 import { Survey, type SurveyPlan } from '../../src/cli/survey/survey.js'
 import { type Endpoint, startGenuine, startInterceptor, startProxy } from '../testkit.js'
@@ -203,4 +203,24 @@ test.each([
     '{"authority":"a:1","host":"a","port":1,"checked":"","patterns":[],"pins":[],"sights":[]}'
   expect(readSurvey(`${good}\n{"pattern":"*.a"}\n\n`, 'saved')).toHaveLength(1)
   expect(() => readSurvey(`${good}\n${line}\n`, 'saved')).toThrow('saved: line 2 is nothing')
+})
+
+test('the way to machines is for the survey alone', async () => {
+  await using server = await startGenuine()
+  const forwarder = new Forwarder(readTargets([`127.0.0.1:${server.port}`]))
+  await forwarder.start()
+  try {
+    const [way] = forwarder.waysTo('api.example.test:443')
+    const proxy = new URL(way?.proxy ?? '')
+    await using client = new Client({ ca: server.ca })
+    const ask = (url: URL) => client.serverPins('api.example.test', { proxy: url })
+    expect((await ask(proxy)).path).toHaveLength(3)
+    for (const password of ['', 'x', proxy.password.slice(1), `x${proxy.password}`]) {
+      const other = new URL(proxy)
+      other.password = password
+      await expect(ask(other)).rejects.toMatchObject({ code: 'ERR_PROXY', status: 407 })
+    }
+  } finally {
+    forwarder.close()
+  }
 })

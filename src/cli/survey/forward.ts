@@ -7,61 +7,81 @@ import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Authority, bare, format, readAuthority, readConnect } from '../authority.js'
-import { codeOf, messageOf, UsageError } from '../exit.js'
+import { codeOf, messageOf } from '../exit.js'
 
-/** Where hosts are, by `host:port`, and by `*` for all others; a host that is neither is where its name leads. */
-export type Targets = ReadonlyMap<string, Authority>
+/**
+ * The machines of hosts, by `host:port`, and by `*` for all others; a host that is neither is where its name leads. There
+ * may be several behind one name.
+ */
+export type Targets = ReadonlyMap<string, readonly Authority[]>
 
 /** Reads `host:port` (for all) and `name[:port]=host:port`. */
 export function readTargets(given: readonly string[]): Targets {
-  const targets = new Map<string, Authority>()
+  const targets = new Map<string, Authority[]>()
   for (const text of given) {
     const [, name, to = ''] = /^(?:([^=]+)=)?(.*)$/.exec(text) ?? []
     const key = name === undefined ? '*' : format(readAuthority(name, '--connect name=host:port'))
-    if (targets.has(key)) throw new UsageError(`--connect says twice where ${key} is`)
-    targets.set(key, readConnect(to))
+    targets.set(key, [...(targets.get(key) ?? []), readConnect(to)])
   }
   return targets
+}
+
+/** A way to a host: to one of its machines. */
+export interface Way {
+  /** The machine, `host:port`. */
+  readonly machine: string
+  /** What clients take for a proxy. */
+  readonly proxy: string
 }
 
 /** A proxy that leads tunnels to their {@link Targets}; nobody else can use it. */
 export class Forwarder {
   readonly #targets: Targets
   readonly #server: Server
-  readonly #credentials = randomBytes(16).toString('hex')
+  readonly #secret = randomBytes(16).toString('hex')
   readonly #sockets = new Set<Duplex>()
+  /** By host and machine. */
   readonly #failures = new Map<string, Error>()
   readonly #addresses = new Map<string, string>()
+  #origin = ''
 
   constructor(targets: Targets) {
     this.#targets = targets
     this.#server = createServer((_request, response) => response.writeHead(405).end())
     this.#server.on('connect', (request, socket: Duplex) => {
-      const given = Buffer.from(request.headers['proxy-authorization'] ?? '')
-      const wanted = Buffer.from(`Basic ${btoa(`survey:${this.#credentials}`)}`)
-      if (given.length === wanted.length && timingSafeEqual(given, wanted))
-        this.#lead(request.url ?? '', socket)
+      const machine = this.#admit(request.headers['proxy-authorization'])
+      if (machine !== null) this.#lead(request.url ?? '', machine, socket)
       else socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n')
     })
   }
 
-  /** Begins to listen; resolves to what clients take for a proxy. */
-  async start(): Promise<string> {
+  /** Begins to listen. */
+  async start(): Promise<void> {
     this.#server.listen(0, '127.0.0.1')
     await once(this.#server, 'listening')
     this.#server.unref()
     const { port } = this.#server.address() as AddressInfo // of a server that listens on TCP
-    return `http://survey:${this.#credentials}@127.0.0.1:${port}`
+    this.#origin = `127.0.0.1:${port}`
   }
 
-  /** Why `authority` could not be reached last time; its code is one of the library's. */
-  failureOf(authority: string): Error | undefined {
-    return this.#failures.get(authority)
+  /** The ways to `authority`, one for each of its machines; which one is meant is in the proxy's password. */
+  waysTo(authority: string): Way[] {
+    const targets = this.#targets.get(authority) ?? this.#targets.get('*')
+    const machines = targets?.map(format) ?? [authority]
+    return machines.map((machine) => ({
+      machine,
+      proxy: `http://survey:${this.#secret}${encodeURIComponent(machine)}@${this.#origin}`,
+    }))
   }
 
-  /** Who was reached for `authority`. */
-  addressOf(authority: string): string | undefined {
-    return this.#addresses.get(authority)
+  /** Why `authority` could not be reached on that way; its code is one of the library's. */
+  failureOf(authority: string, { machine }: Way): Error | undefined {
+    return this.#failures.get(`${authority} ${machine}`)
+  }
+
+  /** Who was reached on it. */
+  addressOf(authority: string, { machine }: Way): string | undefined {
+    return this.#addresses.get(`${authority} ${machine}`)
   }
 
   close(): void {
@@ -69,25 +89,35 @@ export class Forwarder {
     this.#server.close()
   }
 
-  #lead(authority: string, client: Duplex): void {
-    const target =
-      this.#targets.get(authority) ?? this.#targets.get('*') ?? readAuthority(authority)
-    const server = connect({ host: bare(target.host), port: target.port })
-    this.#failures.delete(authority)
+  /** The machine that a client asks for, if it may. */
+  #admit(field: string | undefined): string | null {
+    const [, encoded = ''] = /^Basic (.+)$/.exec(field ?? '') ?? []
+    const credentials = Buffer.from(encoded, 'base64')
+    const secret = Buffer.from(`survey:${this.#secret}`)
+    const given = credentials.subarray(0, secret.length)
+    if (given.length !== secret.length || !timingSafeEqual(given, secret)) return null
+    return credentials.toString('utf8', secret.length)
+  }
+
+  #lead(authority: string, machine: string, client: Duplex): void {
+    const key = `${authority} ${machine}`
+    const { host, port } = readAuthority(machine)
+    const server = connect({ host: bare(host), port })
+    this.#failures.delete(key)
+    this.#addresses.delete(key)
     this.#hold(client, server)
     this.#hold(server, client)
     server.once('error', (cause) => {
-      if (server.bytesRead > 0 || this.#addresses.has(authority)) return
+      if (this.#addresses.has(key)) return
       const isName = codeOf(cause)?.startsWith('EAI_') || codeOf(cause) === 'ENOTFOUND'
-      const code = isName ? 'ERR_DNS' : 'ERR_CONNECT'
-      const error = new Error(`${format(target)}: ${messageOf(cause)}`, { cause })
-      this.#failures.set(authority, Object.assign(error, { code }))
+      const error = new Error(`${machine}: ${messageOf(cause)}`, { cause })
+      this.#failures.set(key, Object.assign(error, { code: isName ? 'ERR_DNS' : 'ERR_CONNECT' }))
       client.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
     })
     server.once('connect', () => {
       const { remoteAddress = '', remotePort, remoteFamily } = server as Socket
-      const host = remoteFamily === 'IPv6' ? `[${remoteAddress}]` : remoteAddress
-      this.#addresses.set(authority, `${host}:${remotePort}`)
+      const address = remoteFamily === 'IPv6' ? `[${remoteAddress}]` : remoteAddress
+      this.#addresses.set(key, `${address}:${remotePort}`)
       client.write('HTTP/1.1 200 OK\r\n\r\n')
       client.pipe(server)
       server.pipe(client)

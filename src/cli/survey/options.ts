@@ -24,7 +24,8 @@ export const SURVEY_HELP = `\
   --environment NAME    which environment of the policy file
   --host NAME           a host[:port] to ask besides those that the file names; repeatable
   --hosts FILE          the same, a name a line
-  --connect HOST:PORT   connect there; NAME=HOST:PORT for one host alone; repeatable
+  --connect HOST:PORT   connect there; NAME=HOST:PORT for one host alone; repeatable, for
+                        several machines behind a name: each is asked
   --via PROXY           ask through an http:, https:, socks5: or socks5h: proxy; repeatable,
                         and direct for none: what they see is compared
   --ca FILE             trust the certificates in FILE instead of the built-in roots

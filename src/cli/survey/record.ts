@@ -26,7 +26,7 @@ export interface SeenCertificate {
 
 /** What was seen of a host from one vantage point. */
 export interface Sight {
-  /** `direct`, or the proxy without its credentials. */
+  /** `direct`, the machine (`host:port`) where there are several, or the proxy without its credentials. */
   readonly via: string
   readonly verdict: Verdict
   readonly remoteAddress: string | null

@@ -6,7 +6,7 @@ import { type Authority, bare, format } from '../authority.js'
 import { codeOf, messageOf } from '../exit.js'
 import { PatternIndex, type PatternSet } from '../patterns.js'
 import { countsAt, forecastOf } from './forecast.js'
-import { Forwarder, type Targets } from './forward.js'
+import { Forwarder, type Targets, type Way } from './forward.js'
 import { type Hosts, hostsOf } from './hosts.js'
 import type { SeenCertificate, Sight, SurveyedHost, Verdict } from './record.js'
 
@@ -19,7 +19,7 @@ export interface SurveyPlan {
   readonly patterns?: ReadonlySet<string>
   /** Vantage points: `direct`, the URLs of proxies, or `environment`. @default ['direct'] */
   readonly vias?: readonly string[]
-  /** Where hosts are, for `direct`. @default where their names lead */
+  /** The machines of hosts, for `direct`: each is asked. @default where their names lead */
   readonly targets?: Targets
   /** What the client is told besides the pins, such as `ca` and `timeout`. */
   readonly options?: ClientOptions
@@ -27,6 +27,15 @@ export interface SurveyPlan {
   readonly concurrency?: number
   /** As of when days are counted. @default now */
   readonly now?: Date
+}
+
+/** From where a host is asked, and how. */
+interface Looking {
+  /** As {@link Sight} has it. */
+  readonly via: string
+  readonly proxy: string | null
+  /** The forwarder's, if it is one. */
+  readonly way: Way | null
 }
 
 const CONCURRENCY = 256
@@ -88,12 +97,12 @@ export class Survey {
     this.#client = client
     const found: (SurveyedHost | undefined)[] = []
     try {
-      const direct = (await this.#forwarder?.start()) ?? null
+      await this.#forwarder?.start()
       const left = this.#hosts.asked.entries()
       const work = async (): Promise<void> => {
         for (const [index, host] of left) {
           if (this.#isStopped) return
-          const told = await this.#survey(client, host, direct)
+          const told = await this.#survey(client, host)
           if (this.#isStopped) return // what it tells may be that it was stopped
           found[index] = told
           this.#done += 1
@@ -108,17 +117,14 @@ export class Survey {
     return found.filter((host) => host !== undefined)
   }
 
-  async #survey(
-    client: Client,
-    { host, port }: Authority,
-    direct: string | null,
-  ): Promise<SurveyedHost> {
-    const { vias = ['direct'], policy } = this.#plan
+  async #survey(client: Client, { host, port }: Authority): Promise<SurveyedHost> {
+    const { policy } = this.#plan
     const authority = format({ host, port })
     const sets = this.#index.inForce(bare(host), port)
     const checked = (this.#plan.now ?? new Date()).toISOString()
     const sights: Sight[] = []
-    for (const via of vias) sights.push(await this.#look(client, authority, sets, via, direct))
+    for (const way of this.#waysTo(authority))
+      sights.push(await this.#look(client, authority, sets, way))
     const accepted = sights.find(({ verdict }) => verdict === 'pinned')
     return {
       authority,
@@ -156,32 +162,45 @@ export class Survey {
     }
   }
 
+  /** From where, and on which ways, a host is asked. */
+  #waysTo(authority: string): Looking[] {
+    const { vias = ['direct'] } = this.#plan
+    const forwarder = this.#forwarder
+    return vias.flatMap((via): Looking[] => {
+      if (via !== 'direct') return [{ via: withoutCredentials(via), proxy: via, way: null }]
+      if (forwarder === null) return [{ via, proxy: null, way: null }]
+      const ways = forwarder.waysTo(authority)
+      return ways.map((way) => ({
+        via: ways.length === 1 ? via : way.machine,
+        proxy: way.proxy,
+        way,
+      }))
+    })
+  }
+
   async #look(
     client: Client,
     authority: string,
     sets: readonly PatternSet[],
-    via: string,
-    direct: string | null,
+    { via, proxy, way }: Looking,
   ): Promise<Sight> {
-    const isDirect = via === 'direct'
-    const name = isDirect ? via : withoutCredentials(via)
+    const reached = () => (way === null ? undefined : this.#forwarder?.addressOf(authority, way))
     try {
-      const seen = await client.serverPins(authority, { proxy: isDirect ? direct : via })
+      const seen = await client.serverPins(authority, { proxy })
       const path = this.#described(seen.path, sets)
       const verdict: Verdict =
         sets.length === 0 ? 'unpinned' : path.some(({ pinned }) => pinned) ? 'pinned' : 'reported'
-      const reached = isDirect ? this.#forwarder?.addressOf(authority) : undefined
-      return { via: name, verdict, remoteAddress: reached ?? seen.remoteAddress, path }
+      return { via, verdict, remoteAddress: reached() ?? seen.remoteAddress, path }
     } catch (thrown) {
-      const isOurs = isDirect && codeOf(thrown) === 'ERR_PROXY'
-      const error = (isOurs ? this.#forwarder?.failureOf(authority) : undefined) ?? thrown
+      // a proxy of our own has refused: why, it knows
+      const failure = way === null ? undefined : this.#forwarder?.failureOf(authority, way)
+      const error = (codeOf(thrown) === 'ERR_PROXY' ? failure : undefined) ?? thrown
       const code = codeOf(error) ?? 'ERR_INTERNAL'
       const hint = factOf(error, 'hint')
       const verifiedPath = factOf(error, 'verifiedPath')
-      const reached = isDirect ? this.#forwarder?.addressOf(authority) : undefined
-      const remoteAddress = reached ?? factOf(error, 'remoteAddress')
+      const remoteAddress = reached() ?? factOf(error, 'remoteAddress')
       return {
-        via: name,
+        via,
         verdict: code === 'ERR_BAD_PIN' ? 'bad-pin' : 'failed',
         remoteAddress: typeof remoteAddress === 'string' ? remoteAddress : null,
         // a BadPinError's
