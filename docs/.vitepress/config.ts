@@ -80,9 +80,9 @@ function sidebar() {
       page('Policy files', '/policy-file'),
       page('Rotating keys', '/rotation'),
       page('Reports', '/reports'),
-      page('Rotation', '/rotation'),
-      page('Reports', '/reports'),
       page('Lint', '/lint'),
+      page('Migrating', '/migrating'),
+      page('Other formats', '/formats'),
     ]),
     group('At work', [
       page('Scraping at scale', '/guides/scraping'),
