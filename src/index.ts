@@ -69,6 +69,14 @@ export type {
 export { caSets, lockCaSets } from './policy/ca-sets.js'
 export type { PinReport, ReportOptions } from './policy/report.js'
 export { pinReport } from './policy/report.js'
+export type {
+  PolicySignature,
+  PolicySignatures,
+  PolicyToSign,
+  SigningKeyInput,
+  VerifyPolicy,
+} from './policy/signature.js'
+export { parsePolicySignatures, signPolicy } from './policy/signature.js'
 export type { WatchedPolicyEvents, WatchOptions } from './policy/watch.js'
 export { PolicyFaultEvent, WatchedPolicy } from './policy/watch.js'
 export type { PinInput, PinSetInput, PinsInForce, PinsInput, PolicyOptions } from './policy.js'
@@ -78,6 +86,7 @@ export type {
   FilePolicy,
   PolicyFileOptions,
   PolicyProblem,
+  ReadOptions,
   Unpinned,
 } from './policy-file/file.js'
 export { PolicyFile, parsePolicy } from './policy-file/file.js'

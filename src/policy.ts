@@ -8,6 +8,7 @@ import {
   caSetSource,
   expandSets,
 } from './policy/ca-sets.js'
+import type { VerifyPolicy } from './policy/signature.js'
 import type { WatchedPolicy, WatchOptions } from './policy/watch.js'
 import { PinSource, Writer } from './wire.js'
 
@@ -91,10 +92,14 @@ export class Policy {
    * Rejects with the system's error, or a {@link PolicyError} that names file, line, column and JSON pointer.
    *
    * @param options.environment which policy of the file: to be given for a file that has environments
+   * @param options.verify whose signatures the file must have: by default none, so that whoever can write it may say
    */
   static async fromFile(
     path: string,
-    options?: { readonly environment?: string | undefined },
+    options?: {
+      readonly environment?: string | undefined
+      readonly verify?: VerifyPolicy | undefined
+    },
   ): Promise<Policy> {
     // biome-ignore lint/suspicious/noImportCycles: loaded when it is asked for, long after this class is there
     const { policyFromFile } = await import('./policy-file/file.js')

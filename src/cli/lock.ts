@@ -1,11 +1,11 @@
 // `pinfetch lock`: which roots the named sets of a policy file stand for, kept beside it.
 
-import { rename, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { type CaSetLock, type CaSetPin, caSets, lockCaSets, PolicyFile } from '../index.js'
 import { readNamedText } from './arguments.js'
 import { EXIT, FileError, UsageError } from './exit.js'
 import { print, printable, remark } from './output.js'
+import { writeWhole } from './replace-file.js'
 
 export const LOCK_HELP = `Usage: pinfetch lock [options] FILE
 
@@ -113,12 +113,9 @@ function textOf({ set, pin, subject, change }: Row): string {
   return printable(`${MARKS[change]} ca:${set} ${pin} ${subject}`).concat('\n')
 }
 
-/** Replaces the file in one step: a reader sees the old lock or the new one. */
 async function write(name: string, content: CaSetLock): Promise<void> {
-  const temporary = `${name}.${process.pid}.tmp`
   try {
-    await writeFile(temporary, `${JSON.stringify(content, null, 2)}\n`)
-    await rename(temporary, name)
+    await writeWhole(name, `${JSON.stringify(content, null, 2)}\n`, 0o644)
   } catch (cause) {
     throw FileError.of(name, cause)
   }

@@ -18,6 +18,7 @@ import { complain, print, watchOutput } from './output.js'
 import { pins } from './pins.js'
 import { report } from './report/report.js'
 import { rotate } from './rotate/rotate.js'
+import { sign } from './sign/sign.js'
 import { verify } from './verify.js'
 import { watch } from './watch/watch.js'
 
@@ -36,6 +37,7 @@ const HELP = `Usage: pinfetch COMMAND [options]
   import   read other programs' pins into a policy file
   export   write a policy file in another program's format
   lock     keep which roots a policy file's named sets stand for
+  sign     sign a policy file, for clients that take no other
   doctor   print what is installed, and whether it runs
 
   --help, --version
@@ -57,6 +59,7 @@ const COMMANDS: ReadonlyMap<string, (args: string[]) => Promise<number>> = new M
   ['import', importPins],
   ['export', exportPins],
   ['lock', lock],
+  ['sign', sign],
   ['doctor', doctor],
 ])
 

@@ -14,6 +14,7 @@ import {
   expandSets,
   parseCaSetLock,
 } from '../policy/ca-sets.js'
+import { type PolicySignature, Verifier, type VerifyPolicy } from '../policy/signature.js'
 // biome-ignore lint/suspicious/noImportCycles: Policy.fromFile loads this file when it is asked for, not before
 import { type PinSetInput, Policy, policyLookup } from '../policy.js'
 import { checkFile, isObject, isSimple } from './check.js'
@@ -29,6 +30,15 @@ export interface PolicyFileOptions {
    * version of pinfetch has. `PolicyFile.read` looks for the lock beside the file. @default none: such sets are refused
    */
   readonly caSets?: CaSetsInput | undefined
+}
+
+/** How the file of a policy is to be read. */
+export interface ReadOptions {
+  /**
+   * Whose signatures the file must have. One that is not signed by them, or older than what was seen, or whose signature
+   * has ended, is refused. @default none: whoever can write the file says what is pinned
+   */
+  readonly verify?: VerifyPolicy | Verifier | undefined
 }
 
 /** Which policy of a file is meant. */
@@ -70,6 +80,7 @@ export class PolicyFile {
   readonly #source: PolicySource
   readonly #root: Record<string, unknown>
   readonly #caSets: CaSetSource
+  #signature: PolicySignature | null = null
 
   /** Reads `text`; throws a {@link PolicyError} for the first place where its shape is wrong. */
   constructor(text: string, options: PolicyFileOptions = {}) {
@@ -90,8 +101,13 @@ export class PolicyFile {
   }
 
   /** Reads the file at `path`; rejects with the system's error, or a {@link PolicyError} for what the file says. */
-  static async read(path: string): Promise<PolicyFile> {
+  static async read(path: string, options: ReadOptions = {}): Promise<PolicyFile> {
+    const verifier = verifierOf(options.verify)
     const bytes = await readFile(path)
+    // named sets are the lock's to tell, so the lock is signed with the file
+    const lock = bytes.includes('"ca:') ? await readIfThere(PolicyFile.lockNameOf(path)) : null
+    const signature =
+      verifier === null ? null : await verifier.verify(path, { policy: bytes, lock })
     let text: string
     try {
       text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
@@ -103,8 +119,12 @@ export class PolicyFile {
         { cause },
       )
     }
-    const caSets = text.includes('"ca:') ? await PolicyFile.readLock(path) : undefined
-    return new PolicyFile(text, { file: path, caSets })
+    const caSets =
+      lock === null ? undefined : parseCaSetLock(lock.toString(), PolicyFile.lockNameOf(path))
+    const file = new PolicyFile(text, { file: path, caSets })
+    file.#signature = signature
+    if (signature !== null) file.#refuseUnsigned()
+    return file
   }
 
   /** The name of the lock of the policy file at `path`: `policy.lock.json` for `policy.json`. */
@@ -115,14 +135,8 @@ export class PolicyFile {
   /** The lock of the policy file at `path`, if it has one; rejects as {@link read} does. */
   static async readLock(path: string): Promise<CaSetLock | undefined> {
     const name = PolicyFile.lockNameOf(path)
-    let text: string
-    try {
-      text = await readFile(name, 'utf8')
-    } catch (error) {
-      if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return undefined
-      throw error
-    }
-    return parseCaSetLock(text, name)
+    const bytes = await readIfThere(name)
+    return bytes === null ? undefined : parseCaSetLock(bytes.toString(), name)
   }
 
   /**
@@ -175,6 +189,11 @@ export class PolicyFile {
     })
   }
 
+  /** What its signature says; null for a file whose signature nobody asked for. */
+  get signature(): PolicySignature | null {
+    return this.#signature
+  }
+
   /** The named sets that it has, in any of its environments: `letsencrypt`, where `ca:letsencrypt` stands for a pin. */
   get caSets(): ReadonlySet<string> {
     const all = [
@@ -216,6 +235,21 @@ export class PolicyFile {
   readonly #read: ReadPin = (pin) => {
     const name = caSetOf(pin)
     return name === null ? [canonicalPin(pin)] : this.#caSets.pinsOf(name)
+  }
+
+  /** Refuses what would come from files that are not signed with it. */
+  #refuseUnsigned(): void {
+    for (const environment of [undefined, ...this.environments]) {
+      for (const { path, value } of this.#placed(environment)) {
+        if (!isObject(value) || !isObject(value.trust)) continue
+        throw this.#error({
+          code: 'ERR_POLICY_UNSIGNED',
+          path: [...path, 'trust'],
+          message:
+            "the certificates of another file are not signed with the policy: give them as the client's ca",
+        })
+      }
+    }
   }
 
   #select(environment: string | undefined): void {
@@ -426,9 +460,18 @@ const NOT_YET =
 /** What `Policy.fromFile` gives. */
 export async function policyFromFile(
   path: string,
-  options: EnvironmentOptions = {},
+  options: EnvironmentOptions & ReadOptions = {},
 ): Promise<Policy> {
-  return (await PolicyFile.read(path)).in(options.environment).toPolicy()
+  return (await readPolicy(path, options)).policy
+}
+
+/** The policy of a file, and what its signature says. */
+export async function readPolicy(
+  path: string,
+  options: EnvironmentOptions & ReadOptions,
+): Promise<{ policy: Policy; signature: PolicySignature | null }> {
+  const file = await PolicyFile.read(path, options)
+  return { policy: file.in(options.environment).toPolicy(), signature: file.signature }
 }
 
 /**
@@ -570,6 +613,22 @@ function canonicalPin(pin: unknown): string {
   }
   const [only = ''] = policyLookup([['pin.invalid', pin as PinSetInput]], 'pin.invalid').pins
   return only
+}
+
+/** What the file `name` holds; null where there is none. */
+async function readIfThere(name: string): Promise<Buffer | null> {
+  try {
+    return await readFile(name)
+  } catch (error) {
+    if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return null
+    throw error
+  }
+}
+
+/** What verifies; a watched file has one that remembers. */
+function verifierOf(verify: VerifyPolicy | Verifier | undefined): Verifier | null {
+  if (verify === undefined) return null
+  return verify instanceof Verifier ? verify : new Verifier(verify)
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -10,14 +10,20 @@ import { LivePolicy, type LivePolicyEvents, type LivePolicyListener } from '../l
 import { type Logger, log } from '../logger.js'
 import { nearestOf } from '../nearest.js'
 import { readLogger } from '../options.js'
-import { encodedPolicy, Policy, setWatch } from '../policy.js'
-import { PolicyFile } from '../policy-file/file.js'
+import { encodedPolicy, setWatch } from '../policy.js'
+import { PolicyFile, readPolicy } from '../policy-file/file.js'
 import type { PolicySwap } from '../swap.js'
+import { type PolicySignature, signatureNameOf, Verifier, type VerifyPolicy } from './signature.js'
 
 /** How a policy file is followed. */
 export interface WatchOptions {
   /** Which policy of the file: to be given for a file that has environments. */
   readonly environment?: string | undefined
+  /**
+   * Whose signatures the file must have, each time that it is read. A signature that ends while its policy is in force is
+   * a fault, and the policy stays. @default none: whoever can write the file says what is pinned
+   */
+  readonly verify?: VerifyPolicy | undefined
   /**
    * Whether a policy takes effect even where it closes connections that have traffic. Otherwise it is a fault,
    * `ERR_POLICY_CUTS_OFF`, and tried again at each `poll` for as long as the file says so. @default false
@@ -71,6 +77,8 @@ export class WatchedPolicy extends LivePolicy {
   readonly #path: string
   readonly #options: Pick<Settings, 'force' | 'debounce' | 'poll'>
   readonly #environment: string | undefined
+  readonly #verifier: Verifier | undefined
+  #signature: PolicySignature | null
   readonly #logger: Logger | null
   /** By the identity of the folder, which is another when it was deleted and made anew. */
   readonly #watchers = new Map<string, FSWatcher>()
@@ -86,12 +94,19 @@ export class WatchedPolicy extends LivePolicy {
   #isEnded = false
 
   /** @internal */
-  constructor(file: string, policy: Policy, look: string | null, settings: Settings) {
-    super(policy)
+  constructor(
+    file: string,
+    read: Awaited<ReturnType<typeof readPolicy>>,
+    look: string | null,
+    settings: Settings,
+  ) {
+    super(read.policy)
     this.file = file
     this.#path = resolve(file)
     this.#look = look
-    const { environment, logger, ...options } = settings
+    const { environment, logger, verify, ...options } = settings
+    this.#verifier = verify
+    this.#signature = read.signature
     this.#environment = environment
     this.#logger = logger
     this.#options = options
@@ -106,11 +121,16 @@ export class WatchedPolicy extends LivePolicy {
     if (typeof file !== 'string') throw invalidArgument(`file is ${nameOf(file)}: give a path`)
     const settings = readSettings(options)
     const look = await lookAt(resolve(file)) // before it is read: what changes meanwhile is read again
-    const policy = await Policy.fromFile(file, { environment: settings.environment })
-    const watched = new WatchedPolicy(file, policy, look, settings)
+    const read = await readPolicy(file, settings)
+    const watched = new WatchedPolicy(file, read, look, settings)
     await watched.#follow()
     watched.#hint(settings.debounce) // what has changed before it was followed
     return watched
+  }
+
+  /** What the signature of the policy in force says; null where none is asked for. */
+  get signature(): PolicySignature | null {
+    return this.#signature
   }
 
   /** Why the file's present policy is not in force; null when it is. */
@@ -209,11 +229,13 @@ export class WatchedPolicy extends LivePolicy {
       await this.#follow()
       const look = await lookAt(this.#path)
       // a policy that was refused for its traffic may be accepted later, as it stands
-      if (look === this.#look && !isOfTraffic(this.#fault)) return null
+      if (look === this.#look && !isOfTraffic(this.#fault) && !this.#hasEnded()) return null
       this.#look = look
-      const policy = await Policy.fromFile(this.file, { environment: this.#environment })
+      const options = { environment: this.#environment, verify: this.#verifier }
+      const { policy, signature } = await readPolicy(this.file, options)
       const isSame = equals(encodedPolicy(policy), encodedPolicy(this.policy))
       const swap = isSame ? null : await super.set(policy, { force: this.#options.force })
+      this.#signature = signature
       this.#fault = null
       if (swap !== null && this.#logger !== null)
         log(this.#logger, 'info', 'policy in force', { file: this.file, ...summary(swap) })
@@ -222,6 +244,11 @@ export class WatchedPolicy extends LivePolicy {
       if (!this.#isEnded) this.#tell(error)
       return null
     }
+  }
+
+  /** Whether the signature of what is in force has ended: the file is read again, which says so. */
+  #hasEnded(): boolean {
+    return this.#fault === null && (this.#signature?.expires.getTime() ?? Infinity) <= Date.now()
   }
 
   /** Tells of a fault once for as long as it is the same. */
@@ -268,7 +295,8 @@ setWatch((file, options) => WatchedPolicy.start(file, options))
 
 /** What there is to be seen of the file and what belongs to it, without reading it. */
 async function lookAt(path: string): Promise<string> {
-  const looks = [path, PolicyFile.lockNameOf(path)].map(async (name) => {
+  const names = [path, PolicyFile.lockNameOf(path), signatureNameOf(path)]
+  const looks = names.map(async (name) => {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs } = await stat(name, { bigint: true })
       return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
@@ -317,13 +345,15 @@ function summary({ closedConnections, gained, lost, changed }: PolicySwap): obje
 
 interface Settings {
   readonly environment: string | undefined
+  /** One for all reads: it remembers. */
+  readonly verify: Verifier | undefined
   readonly force: boolean
   readonly debounce: number
   readonly poll: number
   readonly logger: Logger | null
 }
 
-const NAMES = ['environment', 'force', 'debounce', 'poll', 'logger'] as const
+const NAMES = ['environment', 'verify', 'force', 'debounce', 'poll', 'logger'] as const
 
 function readSettings(options: unknown): Settings {
   if (options !== undefined && (typeof options !== 'object' || options === null))
@@ -342,8 +372,10 @@ function readSettings(options: unknown): Settings {
   const force = own.get('force') ?? WATCH_DEFAULTS.force
   if (typeof force !== 'boolean')
     throw invalidOption('force', `force is ${nameOf(force)}: give true or false`)
+  const verify = own.get('verify')
   return {
     environment,
+    verify: verify === undefined ? undefined : new Verifier(verify),
     force,
     debounce: milliseconds(own, 'debounce', 0),
     poll: milliseconds(own, 'poll', 1),

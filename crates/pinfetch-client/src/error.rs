@@ -417,10 +417,18 @@ codes! {
     PolicyInvalidCa = 79, "ERR_POLICY_INVALID_CA";
     /// An exclusion of a policy file with settings of a pin set, and no pins.
     PolicyInvalidExclude = 80, "ERR_POLICY_INVALID_EXCLUDE";
+    /// A policy file that must be signed is not.
+    PolicyUnsigned = 82, "ERR_POLICY_UNSIGNED";
+    /// The signature of a policy file is wrong, or not of those who may sign.
+    PolicySignature = 83, "ERR_POLICY_SIGNATURE";
+    /// A policy file is older than one that was seen.
+    PolicyRollback = 84, "ERR_POLICY_ROLLBACK";
     /// A named set of a CA's roots that is unknown, or of which nobody said as of when.
     PolicyCaSet = 85, "ERR_POLICY_CA_SET";
     /// A new policy refuses connections that have traffic.
     PolicyCutsOff = 86, "ERR_POLICY_CUTS_OFF";
+    /// The signature of a policy file has ended.
+    PolicySignatureExpired = 87, "ERR_POLICY_SIGNATURE_EXPIRED";
     /// The URL cannot be requested.
     InvalidUrl = 90, "ERR_INVALID_URL";
     /// A method or header field cannot be sent.

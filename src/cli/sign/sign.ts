@@ -1,0 +1,237 @@
+// `pinfetch sign`: signs a policy file, for clients that take no other.
+
+import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import {
+  PolicyFile,
+  type PolicySignatures,
+  parsePolicySignatures,
+  signPolicy,
+} from '../../index.js'
+import { readDate, readDays, readNamed, readNamedText } from '../arguments.js'
+import { codeOf, EXIT, FileError, UsageError } from '../exit.js'
+import { print, remark } from '../output.js'
+import { writeWhole } from '../replace-file.js'
+
+export const SIGN_HELP = `Usage: pinfetch sign [options] --key KEY FILE
+       pinfetch sign --check --public-key KEY FILE
+
+Signs a policy file, and its lock if it has named sets, with Ed25519 keys: FILE.sig. Or
+says whether the signature holds. No key is printed.
+
+  --key FILE            the private key (PEM, or DER); repeatable
+  --key-env NAME        the private key is in the environment variable NAME (PEM)
+  --passphrase-file FILE
+                        what opens an encrypted key: the first line of FILE
+  --passphrase-env NAME or the environment variable NAME
+  --version N           the version (default one more than FILE.sig has, or 1)
+  --days N              the signature ends after N days (default 90)
+  --expires DATE        or at DATE, such as 2027-03-01
+  --add                 add signatures to those in FILE.sig, whose version and end stay
+  --check               verify FILE.sig instead
+  --public-key FILE     with --check: a key that may have signed; repeatable
+  --threshold N         with --check: how many of them must have (default 1)
+  --json                a line of JSON
+  --help                show this
+`
+
+const DAYS = 90
+const DAY = 24 * 60 * 60 * 1000
+
+/** Runs `pinfetch sign` with what follows on the command line; resolves to the exit code. */
+export async function sign(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      key: { type: 'string', multiple: true, default: [] },
+      'key-env': { type: 'string', multiple: true, default: [] },
+      'passphrase-file': { type: 'string' },
+      'passphrase-env': { type: 'string' },
+      version: { type: 'string' },
+      days: { type: 'string' },
+      expires: { type: 'string' },
+      add: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
+      'public-key': { type: 'string', multiple: true, default: [] },
+      threshold: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    await print(SIGN_HELP)
+    return EXIT.ok
+  }
+  const [name] = positionals
+  if (name === undefined || positionals.length > 1) throw new UsageError('give one policy file')
+  if (values.check) return check(name, values['public-key'], values.threshold, values.json)
+  if (values['public-key'].length > 0 || values.threshold !== undefined)
+    throw new UsageError('--public-key and --threshold are for --check')
+
+  const passphrase = await readPassphrase(values['passphrase-file'], values['passphrase-env'])
+  const keys = [
+    ...(await Promise.all(
+      values.key.map(async (file) => privateKey(await readNamed(file), passphrase, file)),
+    )),
+    ...values['key-env'].map((variable) => {
+      const pem = process.env[variable] ?? ''
+      if (pem === '') throw new UsageError(`--key-env: ${variable} is not set, or empty`)
+      return privateKey(Buffer.from(pem), passphrase, variable)
+    }),
+  ]
+  if (keys.length === 0) throw new UsageError('give a private key with --key or --key-env')
+  const { policy, lock } = await readSound(name)
+  const signatureName = `${name}.sig`
+  const before = await readBefore(signatureName)
+  if (values.add && before === null)
+    throw new UsageError(`--add: there is no ${signatureName} to add to`)
+  if (
+    values.add &&
+    [values.version, values.days, values.expires].some((value) => value !== undefined)
+  )
+    throw new UsageError('--add keeps version and end: leave out --version, --days and --expires')
+  const made = signPolicy(
+    values.add && before !== null
+      ? { policy, lock, version: before.version, expires: before.expires }
+      : {
+          policy,
+          lock,
+          version: readVersion(values.version, before),
+          expires: readEnd(values.days, values.expires),
+        },
+    keys,
+  )
+  const own = new Set(made.signatures.map(({ key }) => key))
+  const others = values.add && before !== null ? before.signatures : []
+  const signatures = [...others.filter(({ key }) => !own.has(key)), ...made.signatures]
+  const content = `${JSON.stringify({ ...made, signatures }, null, 2)}\n`
+  try {
+    await writeWhole(signatureName, content, 0o644)
+  } catch (cause) {
+    throw FileError.of(signatureName, cause)
+  }
+  const told = { file: signatureName, version: made.version, expires: made.expires }
+  if (values.json)
+    await print(`${JSON.stringify({ ...told, keys: signatures.map(({ key }) => key) })}\n`)
+  else
+    await print(
+      `${signatureName}: version ${told.version}, until ${told.expires}\n${signatures.map(({ key }) => `  ${key}\n`).join('')}`,
+    )
+  return EXIT.ok
+}
+
+async function check(
+  name: string,
+  publicKeys: readonly string[],
+  threshold: string | undefined,
+  json: boolean,
+): Promise<number> {
+  if (publicKeys.length === 0)
+    throw new UsageError('give a key that may have signed with --public-key')
+  if (threshold !== undefined && !/^[1-9]\d{0,2}$/.test(threshold))
+    throw new UsageError(`--threshold is ${JSON.stringify(threshold)}: give a whole number from 1`)
+  const keys = await Promise.all(publicKeys.map(readNamed))
+  try {
+    const verify = { keys, threshold: threshold === undefined ? 1 : Number(threshold) }
+    const { signature } = await PolicyFile.read(name, { verify })
+    if (signature === null) throw new Error('no signature was asked for')
+    const { version, expires } = signature
+    await print(
+      json
+        ? `${JSON.stringify({ file: `${name}.sig`, version, expires, keys: signature.keys })}\n`
+        : `${name}.sig: version ${version}, until ${expires.toISOString()}\n${signature.keys.map((key) => `  ${key}\n`).join('')}`,
+    )
+    return EXIT.ok
+  } catch (cause) {
+    throw FileError.of(name, cause)
+  }
+}
+
+/** What is signed: a policy that clients can use. */
+async function readSound(name: string): Promise<{ policy: string; lock: Buffer | null }> {
+  const policy = await readNamedText(name)
+  const lockName = PolicyFile.lockNameOf(name)
+  try {
+    const caSets = policy.includes('"ca:') ? await PolicyFile.readLock(name) : undefined
+    const file = new PolicyFile(policy, { file: name, caSets })
+    for (const environment of file.environments.length === 0 ? [undefined] : file.environments)
+      file.in(environment)
+    return { policy, lock: caSets === undefined ? null : await readFile(lockName) }
+  } catch (cause) {
+    throw FileError.of(name, cause)
+  }
+}
+
+/** The signature file that is there already; null for none. */
+async function readBefore(name: string): Promise<PolicySignatures | null> {
+  try {
+    return parsePolicySignatures(await readFile(name, 'utf8'), name)
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return null
+    throw FileError.of(name, cause)
+  }
+}
+
+function readVersion(text: string | undefined, before: PolicySignatures | null): number {
+  if (text === undefined) return (before?.version ?? 0) + 1
+  const version = Number(text)
+  if (!/^[1-9]\d*$/.test(text) || !Number.isSafeInteger(version))
+    throw new UsageError(`--version is ${JSON.stringify(text)}: give a whole number from 1`)
+  if (before !== null && version <= before.version)
+    remark(
+      `version ${version} is not higher than ${before.version}: whoever has seen that refuses it`,
+    )
+  return version
+}
+
+function readEnd(days: string | undefined, date: string | undefined): string {
+  if (days !== undefined && date !== undefined) throw new UsageError('give --days or --expires')
+  if (date === undefined) {
+    const end = new Date(Date.now() + (days === undefined ? DAYS : readDays(days)) * DAY)
+    return end.toISOString().replace(/\.\d+Z$/, 'Z')
+  }
+  const end = readDate('--expires', date)
+  if (end.getTime() <= Date.now()) throw new UsageError(`--expires ${date} is not in the future`)
+  return date
+}
+
+async function readPassphrase(
+  file: string | undefined,
+  variable: string | undefined,
+): Promise<string | undefined> {
+  if (file !== undefined && variable !== undefined)
+    throw new UsageError('give one of --passphrase-file and --passphrase-env')
+  if (file !== undefined) return (await readNamedText(file)).split(/\r?\n/)[0]
+  if (variable === undefined) return undefined
+  const value = process.env[variable] ?? ''
+  if (value === '') throw new UsageError(`--passphrase-env: ${variable} is not set, or empty`)
+  return value
+}
+
+/** The key in `bytes`; what is wrong with it is not told in the words of whoever read it, which might hold some of it. */
+function privateKey(bytes: Buffer, passphrase: string | undefined, name: string): KeyObject {
+  const isPem = bytes.includes('-----BEGIN ')
+  if (isPem && bytes.includes('ENCRYPTED') && passphrase === undefined)
+    throw new FileError(
+      `${name}: is encrypted: give --passphrase-file or --passphrase-env`,
+      'ERR_INVALID_ARGUMENT',
+    )
+  let key: KeyObject
+  try {
+    const form = isPem
+      ? ({ key: bytes, format: 'pem' } as const)
+      : ({ key: bytes, format: 'der', type: 'pkcs8' } as const)
+    key = createPrivateKey({ ...form, ...(passphrase !== undefined && { passphrase }) })
+  } catch {
+    const why = passphrase === undefined ? '' : ', or another passphrase opens it'
+    throw new FileError(`${name}: is no private key${why}`, 'ERR_INVALID_ARGUMENT')
+  }
+  if (key.asymmetricKeyType !== 'ed25519')
+    throw new FileError(
+      `${name}: is a key of ${key.asymmetricKeyType}: give one of Ed25519, as openssl genpkey -algorithm ed25519 makes`,
+      'ERR_INVALID_ARGUMENT',
+    )
+  return key
+}
