@@ -16,7 +16,9 @@ import {
   startProxy,
 } from './testkit.js'
 
-const manual = readFileSync(fileURLToPath(new URL('../docs/http.md', import.meta.url)), 'utf8')
+const page = (name: string): string =>
+  readFileSync(fileURLToPath(new URL(`../docs/${name}.md`, import.meta.url)), 'utf8')
+const manual = page('http') + page('profiles')
 const sources = codeBlocks(manual, 'js')
 const leafPin = 'sha256/NQvyvzK2bRMPWDVfXSN5s3ZQ4hlSqB5Cmbz7Y2dIuLM='
 
@@ -115,14 +117,15 @@ test.each(
     ['a list that revokes', 'CertificateError ERR_CERT_REVOKED\n'],
     ['a request that is sent again', '200\n'],
     ['limits of a header section', '200\n'],
+    ['a profile', '200\n'],
   ].map(([name, output], index) => [name, output, index] as const),
 )('the example of %s prints what it should', async (_name, output, index) => {
   expect(await examples.run(sources[index] ?? '')).toBe(output)
 })
 
 test('every example of the manual is run here', () => {
-  expect(sources.length).toBe(11)
-  expect(manual.match(/^```\w+/gm)).toHaveLength(11)
+  expect(sources.length).toBe(12)
+  expect(manual.match(/^```\w+/gm)).toHaveLength(12)
 })
 
 test('every option of a client is documented, and its default is told', () => {

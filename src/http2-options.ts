@@ -2,6 +2,7 @@
 
 import { invalidOption, nameOf, type PolicyError } from './errors.js'
 import { nearestOf } from './nearest.js'
+import type { Profile } from './profiles/profile.js'
 import { Http2, type Writer } from './wire.js'
 
 /** What HTTP/2 connections are like. */
@@ -59,6 +60,8 @@ export const HTTP2_DEFAULTS = {
 const LARGEST_U32 = 0xffff_ffff
 const LARGEST_WINDOW = 0x7fff_ffff
 const LARGEST_FRAME = 0xff_ffff
+/** A setting that is as the protocol has it, and is not said. */
+const UNSAID = LARGEST_U32
 /** A table is memory that a server has the use of. */
 const LARGEST_TABLE = 1 << 20
 
@@ -70,34 +73,40 @@ export interface Http2Settings {
   readonly write: (out: Writer) => void
 }
 
-/** Reads the option `http2`. */
-export function readHttp2(value: unknown): Http2Settings {
-  if (value === 'only') return { choice: Http2.only, write: writeHttp2({}) }
+/** Reads the option `http2`; what it leaves out is as `profile` has it. */
+export function readHttp2(value: unknown, profile?: Profile['http2']): Http2Settings {
+  if (value === 'only') return { choice: Http2.only, write: writeHttp2({}, profile) }
   if (typeof value === 'boolean')
-    return { choice: value ? Http2.offer : Http2.never, write: writeHttp2({}) }
+    return { choice: value ? Http2.offer : Http2.never, write: writeHttp2({}, profile) }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalidOption('http2', `http2 is ${nameOf(value)}: give true, false, 'only' or an object`)
   const given = ownOptions(value, HTTP2_DEFAULTS, 'http2')
   const only = given.only ?? HTTP2_DEFAULTS.only
   if (typeof only !== 'boolean') throw wrong('http2.only', only, 'true or false')
-  return { choice: only ? Http2.only : Http2.offer, write: writeHttp2(given) }
+  return { choice: only ? Http2.only : Http2.offer, write: writeHttp2(given, profile) }
 }
 
 type Given<Options> = { readonly [Key in keyof Options]?: unknown }
+type Size = Exclude<keyof typeof HTTP2_DEFAULTS, 'only' | 'keepAlive'>
 
-function writeHttp2(given: Given<typeof HTTP2_DEFAULTS>): (out: Writer) => void {
-  const read = (
-    name: Exclude<keyof typeof HTTP2_DEFAULTS, 'only' | 'keepAlive'>,
-    least: number,
-    most: number,
-  ) => count(`http2.${name}`, given[name] ?? HTTP2_DEFAULTS[name], least, most)
+function writeHttp2(
+  given: Given<typeof HTTP2_DEFAULTS>,
+  profile: Profile['http2'] | undefined,
+): (out: Writer) => void {
+  const read = (name: Size, least: number, most: number, fallback?: number) =>
+    count(`http2.${name}`, given[name] ?? fallback ?? HTTP2_DEFAULTS[name], least, most)
+  /** What need not be said. */
+  const readSaid = (name: Size, least: number, most: number, fallback?: number | null) =>
+    given[name] === undefined && (fallback ?? null) === null
+      ? UNSAID
+      : read(name, least, most, fallback ?? undefined)
   const numbers = [
-    read('initialWindowSize', 1, LARGEST_WINDOW),
-    read('connectionWindowSize', 65_535, LARGEST_WINDOW),
+    read('initialWindowSize', 1, LARGEST_WINDOW, profile?.initialWindowSize),
+    read('connectionWindowSize', 65_535, LARGEST_WINDOW, profile?.connectionWindowSize),
     read('maxConcurrentStreams', 0, LARGEST_U32),
     read('connections', 1, LARGEST_U32),
-    read('maxFrameSize', 1 << 14, LARGEST_FRAME),
-    read('headerTableSize', 0, LARGEST_TABLE),
+    readSaid('maxFrameSize', 1 << 14, LARGEST_FRAME, profile?.maxFrameSize),
+    readSaid('headerTableSize', 0, LARGEST_TABLE, profile?.headerTableSize),
     ...readKeepAlive(given.keepAlive ?? true),
   ]
   return (out) => {

@@ -99,6 +99,7 @@ export type {
   PolicyRequirement,
   PolicySet,
 } from './policy-file/model.js'
+export type { ProfileName } from './profile.js'
 export type { HostRehearsal, RehearsalReport } from './rehearsal.js'
 export { Rehearsal } from './rehearsal.js'
 export type {

@@ -9,6 +9,7 @@ import type { LookupFunction } from './lookup.js'
 import { nearestOf } from './nearest.js'
 import { type ReportOptions, type ReportSettings, readReportTo } from './policy/report.js'
 import { type PinsInput, Policy, writePolicy } from './policy.js'
+import { type ProfileName, readProfile, withProfile, writeProfile } from './profile.js'
 import {
   type CallDefaults,
   type HeadersInit,
@@ -84,6 +85,11 @@ export interface ClientOptions {
    * @default true
    */
   readonly http2?: boolean | 'only' | Http2Options | undefined
+  /**
+   * A browser whose header fields, HTTP/2 settings and TLS offers requests have, as far as these go: docs/profiles.md says
+   * what differs. Fields and options that are given go before the profile's, in its order. @default none
+   */
+  readonly profile?: ProfileName | null | undefined
   /** How many connections a host may have. @default 128 */
   readonly connections?: number | undefined
   /**
@@ -258,6 +264,7 @@ const NAMES = [
   'insecureSkipVerify',
   'serverName',
   'http2',
+  'profile',
   'connections',
   'totalConnections',
   'timeout',
@@ -361,18 +368,21 @@ export function readOptions(options: unknown): Settings {
   }
   out.flag(serverName !== undefined)
   if (serverName !== undefined) out.str(serverName)
-  const http2 = readHttp2(givenOr(given, 'http2', DEFAULTS.http2))
+  const profile = readProfile(given.get('profile'))
+  const http2 = readHttp2(givenOr(given, 'http2', DEFAULTS.http2), profile?.http2)
   out.u8(http2.choice)
   out.u32(count(given, 'connections', DEFAULTS.connections, 1, LARGEST_U32))
   out.u32(milliseconds(given, 'timeout', DEFAULTS.timeout))
   out.i64(count(given, 'maxResponseBytes', DEFAULTS.maxResponseBytes, 0, Number.MAX_SAFE_INTEGER))
   out.u32(milliseconds(given, 'idleTimeout', DEFAULTS.idleTimeout))
   const lookup = writeLookup(out, given.get('lookup'))
-  const headers = defaultHeaders(given.get('headers'))
+  const own = defaultHeaders(given.get('headers'))
+  const decompress = flag(given, 'decompress', DEFAULTS.decompress)
+  const headers = profile === null ? own : withProfile(profile, own, decompress)
   out.u32(headers.length >> 1)
   for (let index = 0; index < headers.length; index++) out.latin1(headers[index] ?? '')
   out.u8(choice(given, 'minVersion', DEFAULTS.minVersion, TLS_VERSIONS))
-  out.flag(flag(given, 'decompress', DEFAULTS.decompress))
+  out.flag(decompress)
   out.u32(count(given, 'maxExpansion', DEFAULTS.maxExpansion, 1, LARGEST_U32))
   out.u8(choice(given, 'redirect', DEFAULTS.redirect, RedirectModes))
   out.u32(count(given, 'maxRedirects', DEFAULTS.maxRedirects, 0, MOST_REDIRECTS))
@@ -409,6 +419,7 @@ export function readOptions(options: unknown): Settings {
   out.flag(live !== null)
   if (live !== null) out.u32(live)
   http2.write(out)
+  writeProfile(out, profile)
   const onBadPin = given.get('onBadPin') ?? null
   if (onBadPin !== null && typeof onBadPin !== 'function')
     throw wrongType('onBadPin', onBadPin, 'a function or null')

@@ -4,7 +4,7 @@ import { type Nginx, startNginx } from '../nginx.ts'
 import { type Kit, type Pki, standardPki, startKit } from '../testkit.ts'
 
 const NAMES = ['api.example.test', 'other.example.test']
-type Listener = 'both' | 'http1' | 'tls12' | 'rogue' | 'shortLived' | 'plain'
+type Listener = 'both' | 'http1' | 'tls12' | 'rogue' | 'shortLived' | 'plain' | 'few'
 
 let kit: Kit
 let pki: Pki
@@ -39,6 +39,8 @@ beforeAll(async () => {
       rogue: (port) =>
         `server { listen 127.0.0.1:${port} ssl http2; ssl_certificate rogue.pem; ssl_certificate_key rogue.key; }`,
       shortLived: (port) => `server { listen 127.0.0.1:${port} ssl http2; keepalive_requests 7; }`,
+      few: (port) =>
+        `server { listen 127.0.0.1:${port} ssl http2; http2_max_concurrent_streams 3; add_header x-connection $connection; }`,
       plain: (port) => `server { listen 127.0.0.1:${port}; }`,
     },
   })
@@ -147,4 +149,38 @@ test('plain http: is for hosts without pins', async () => {
   await expect(client.get(url)).rejects.toMatchObject({ code: 'ERR_POLICY_PLAINTEXT' })
   await using open = pinned({ pins: {} })
   expect(await (await open.get(url)).text()).toBe('hello from nginx')
+})
+
+describe('a server that allows three streams a connection', () => {
+  test.each([
+    ['one connection by default', undefined, 1],
+    ['as many as are allowed', { connections: 4 }, 4],
+  ])('serves a burst over %s', async (_how, http2, connections) => {
+    await using client = pinned({ http2 })
+    expect((await client.get(at('few'))).status).toBe(200) // the server's limit is known from here on
+    const used = new Set<string | null>()
+    const lengths = await Promise.all(
+      Array.from({ length: 60 }, async () => {
+        const response = await client.get(at('few', '/large.bin'))
+        used.add(response.headers.get('x-connection'))
+        return (await response.bytes()).length
+      }),
+    )
+    expect(lengths).toEqual(new Array(60).fill(3 << 20))
+    expect(used.size).toBe(connections)
+  })
+
+  test.each(['chrome_156', 'firefox_135', 'safari_18'] as const)(
+    'serves a client like %s',
+    async (profile) => {
+      await using client = pinned({ profile })
+      const response = await client.get(at('both', '/large.bin'))
+      expect((await response.bytes()).length).toBe(3 << 20)
+      expect([response.httpVersion, response.tls?.matchedPin]).toEqual([
+        '2',
+        pki.certificates.leaf.pin,
+      ])
+      await expect(client.get(at('rogue'))).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+    },
+  )
 })

@@ -19,7 +19,7 @@ use crate::config::{
 use crate::connect::key_log::KeyLogFile;
 use crate::connect::proxy::Proxy;
 use crate::connect::roots::Roots;
-use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verification};
+use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verification, provider};
 use crate::connect::{ConnectionFacts, Live, Route, present};
 use crate::content::{self, Begun, ResponseBody, Streaming};
 use crate::cookies::{Cookies, Keeping};
@@ -775,7 +775,7 @@ impl Prepared {
         } else {
             let asks = |field: &Field| field.name() == ACCEPT_ENCODING;
             let asks_itself = headers.iter().chain(&config.headers).any(asks);
-            let mut headers = with_defaults(headers, &gate.fields)?;
+            let mut headers = with_defaults(headers, &gate.fields, config.look.is_some())?;
             if !asks_itself && decompress != config.decompress {
                 headers.retain(|field| !asks(field));
                 headers.extend(decompress.then(accept_encoding));
@@ -1002,7 +1002,8 @@ fn tls_settings(config: &Config) -> Result<TlsSettings, RequestError> {
         key_log: key_log
             .transpose()?
             .map(|file| Arc::new(file) as Arc<dyn rustls::KeyLog>),
-        post_quantum: config.post_quantum,
+        provider: provider(config.look.as_ref(), config.post_quantum),
+        look: config.look.clone(),
     })
 }
 
@@ -1013,16 +1014,34 @@ pub(crate) fn client_fields(config: &Config) -> Result<Vec<Field>, RequestError>
         Field::of(USER_AGENT, DEFAULT_USER_AGENT),
     ];
     defaults.extend(config.decompress.then(accept_encoding));
-    with_defaults(config.headers.clone(), &defaults)
+    with_defaults(config.headers.clone(), &defaults, false)
 }
 
 fn accept_encoding() -> Field {
     Field::of(ACCEPT_ENCODING, coding::ACCEPT_ENCODING.clone())
 }
 
-/// `fields` and those of `defaults` whose names it lacks.
-fn with_defaults(mut fields: Vec<Field>, defaults: &[Field]) -> Result<Vec<Field>, RequestError> {
+/// `fields` and those of `defaults` whose names it lacks: after them, or `in_place`, where `defaults` decides the order.
+fn with_defaults(
+    mut fields: Vec<Field>,
+    defaults: &[Field],
+    in_place: bool,
+) -> Result<Vec<Field>, RequestError> {
     check_fields(&fields)?;
+    if in_place {
+        let own = fields.clone();
+        let mut ordered = Vec::with_capacity(defaults.len() + fields.len());
+        for default in defaults {
+            let is_of_name = |field: &Field| field.name() == default.name();
+            if own.iter().any(is_of_name) {
+                ordered.extend(fields.extract_if(.., |field| is_of_name(field)));
+            } else {
+                ordered.push(default.clone());
+            }
+        }
+        ordered.append(&mut fields);
+        return Ok(ordered);
+    }
     let own = fields.len();
     for default in defaults {
         let is_set = |field: &Field| field.name() == default.name();

@@ -46,6 +46,9 @@ pub struct Config {
     pub http2: Http2Choice,
     /// What HTTP/2 connections are like.
     pub http2_settings: Http2Settings,
+    /// What handshakes and HTTP/2 look like, where that is as another client's. Header fields then keep the places that
+    /// `headers` gives them, whoever gives their values.
+    pub look: Option<Look>,
     /// How many connections a host may have at once.
     pub connections: usize,
     /// How many connections there may be at once to all hosts together; no limit when `None`. At least 1.
@@ -107,6 +110,7 @@ impl Default for Config {
             min_version: MinVersion::Tls12,
             http2: Http2Choice::Offer,
             http2_settings: Http2Settings::default(),
+            look: None,
             connections: 128,
             total_connections: None,
             timeout: Some(Duration::from_secs(30)),
@@ -226,6 +230,24 @@ impl Default for Http2Settings {
             keep_alive: Some(KeepAlive::default()),
         }
     }
+}
+
+/// What a client offers in TLS and says over HTTP/2, by the numbers of IANA's registries, each list in the order in which
+/// it is said. What the cryptography at hand lacks is left out; it is never added to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Look {
+    /// TLS cipher suites.
+    pub cipher_suites: Vec<u16>,
+    /// Groups of the key exchange (RFC 8446 §4.2.7), X25519MLKEM768 among them where it is to be offered.
+    pub groups: Vec<u16>,
+    /// Signature schemes of certificates and handshakes (RFC 8446 §4.2.3).
+    pub signature_schemes: Vec<u16>,
+    /// Algorithms of certificate compression (RFC 8879 §3).
+    pub certificate_compression: Vec<u16>,
+    /// How many streams the server may push (`SETTINGS_MAX_CONCURRENT_STREAMS`), of which none is allowed.
+    pub max_pushed_streams: Option<u32>,
+    /// How large a header section the server is told to keep to (`SETTINGS_MAX_HEADER_LIST_SIZE`).
+    pub max_header_list_size: Option<u32>,
 }
 
 /// When a silent HTTP/2 connection is asked whether it lives (RFC 9113 §6.7).
@@ -405,6 +427,7 @@ impl ConnectionKey {
             post_quantum: _,
             min_version: _,
             http2_settings: _,
+            look: _,
             lookup: _,
             dns_ttl: _,
             family: _,

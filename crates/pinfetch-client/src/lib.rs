@@ -29,8 +29,8 @@ mod target;
 pub use client::{Client, Connection, Environment, Request, Response, ServerPins, TimeLimit, Via};
 pub use coding::{Coding, CodingError};
 pub use config::{
-    Config, Family, HeaderLimits, Http2Choice, Http2Settings, KeepAlive, MinVersion, PolicyChoice,
-    ProxyChoice, RedirectMode, Trust, TrustAnchors, Unpinned,
+    Config, Family, HeaderLimits, Http2Choice, Http2Settings, KeepAlive, Look, MinVersion,
+    PolicyChoice, ProxyChoice, RedirectMode, Trust, TrustAnchors, Unpinned,
 };
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::identity::{Identity, IdentityError};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pinfetch_client::{
     BUILT_IN_ROOTS, Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Settings,
-    Identity, KeepAlive, Lookup, MinVersion, PolicyChoice, ProxyChoice, RequestError, Roots, Trust,
-    TrustAnchors, Unpinned, from_environment,
+    Identity, KeepAlive, Look, Lookup, MinVersion, PolicyChoice, ProxyChoice, RequestError, Roots,
+    Trust, TrustAnchors, Unpinned, from_environment,
 };
 use pinfetch_pins::{
     Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
@@ -20,6 +20,8 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::engine::{Core, http2_choice, proxy, redirect_mode, retry};
 use crate::wire::{self, Malformed, Reader, Write};
 
+/// An HTTP/2 setting that is as the protocol has it, and is not said.
+const UNSAID: u32 = u32::MAX;
 const OK: u8 = 0;
 const FAILED: u8 = 1;
 
@@ -121,10 +123,7 @@ fn read_config(
         system,
         crl,
     };
-    let header_limits = HeaderLimits {
-        bytes: record.u32()?,
-        count: record.u32()?,
-    };
+    let header_limits = header_limits(record)?;
     let post_quantum = record.flag()?;
     let total_connections = Some(record.size()?).filter(|limit| *limit != 0);
     let trust = trust(insecure, wanted)?;
@@ -133,6 +132,7 @@ fn read_config(
         Some(live) => PolicyChoice::Live(core.live_policies.get(live).ok_or(Malformed)?),
     };
     let http2_settings = http2_settings(record)?;
+    let look = record.opt(look)?;
     Ok(Config {
         policy,
         unpinned,
@@ -141,6 +141,7 @@ fn read_config(
         min_version,
         http2,
         http2_settings,
+        look,
         connections,
         total_connections,
         timeout,
@@ -221,19 +222,36 @@ fn unpinned(record: &mut Reader<'_>) -> Result<Unpinned, Malformed> {
     })
 }
 
+fn header_limits(record: &mut Reader<'_>) -> Result<HeaderLimits, Malformed> {
+    Ok(HeaderLimits {
+        bytes: record.u32()?,
+        count: record.u32()?,
+    })
+}
+
 fn http2_settings(record: &mut Reader<'_>) -> Result<Http2Settings, Malformed> {
     Ok(Http2Settings {
         stream_window: record.u32()?,
         connection_window: record.u32()?,
         max_streams: Some(record.u32()?).filter(|most| *most != 0),
         connections: record.size()?,
-        // what is as without being said is not said
-        max_frame_size: Some(record.u32()?).filter(|size| *size != 1 << 14),
-        header_table_size: Some(record.u32()?).filter(|size| *size != 4096),
+        max_frame_size: Some(record.u32()?).filter(|size| *size != UNSAID),
+        header_table_size: Some(record.u32()?).filter(|size| *size != UNSAID),
         keep_alive: match (limit(record)?, limit(record)?) {
             (Some(interval), Some(timeout)) => Some(KeepAlive { interval, timeout }),
             _ => None,
         },
+    })
+}
+
+fn look(record: &mut Reader<'_>) -> Result<Look, Malformed> {
+    Ok(Look {
+        cipher_suites: record.list(Reader::u16)?,
+        groups: record.list(Reader::u16)?,
+        signature_schemes: record.list(Reader::u16)?,
+        certificate_compression: record.list(Reader::u16)?,
+        max_pushed_streams: record.opt(Reader::u32)?,
+        max_header_list_size: record.opt(Reader::u32)?,
     })
 }
 

@@ -32,6 +32,8 @@ pub struct PinVerifier {
     required: Vec<Arc<EffectivePins>>,
     revocations: Arc<RevocationLists>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// Those that are offered.
+    schemes: Vec<SignatureScheme>,
     memory: Memory,
 }
 
@@ -47,6 +49,7 @@ impl PinVerifier {
             anchors,
             required,
             revocations: Arc::default(),
+            schemes: algorithms.supported_schemes(),
             algorithms,
             memory: Memory::default(),
         }
@@ -60,6 +63,13 @@ impl PinVerifier {
             memory: Memory::default(), // what was accepted without them may be revoked
             ..self
         }
+    }
+
+    /// The same verifier, but that servers are offered these signature schemes (RFC 8446 §4.2.3), in this order. It changes
+    /// nothing about what is verified: what the algorithms cannot verify is refused whether it was offered or not.
+    #[must_use]
+    pub fn with_schemes(self, schemes: Vec<SignatureScheme>) -> Self {
+        Self { schemes, ..self }
     }
 
     /// The path that this verifier last accepted for the certificate `end_entity` (DER). rustls runs no verifier when it
@@ -126,7 +136,7 @@ impl ServerCertVerifier for PinVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }
 

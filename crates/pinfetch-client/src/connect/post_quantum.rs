@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::config::{ConnectionKey, Http2Choice, MinVersion, Scheme};
-    use crate::connect::tls::{OriginTls, TlsSettings};
+    use crate::connect::tls::{self, OriginTls, TlsSettings};
 
     /// A server's side, for what the client's is measured by.
     #[derive(Debug)]
@@ -198,7 +198,8 @@ mod tests {
                 min_version: MinVersion::Tls12,
                 identity: None,
                 key_log: None,
-                post_quantum,
+                provider: tls::provider(None, post_quantum),
+                look: None,
             },
         )?;
         let mut client = ClientConnection::new(tls.config.clone(), tls.server_name.clone())?;

@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::certificate_compression::DECOMPRESSORS;
 use super::identity::Identity;
 use super::post_quantum::X25519MLKEM768;
-use crate::config::{ConnectionKey, Http2Choice, MinVersion};
+use crate::config::{ConnectionKey, Http2Choice, Look, MinVersion};
 
 /// ring's algorithms, for all clients. AES-128 with SHA-256 comes first, as in browsers and Go: processors have
 /// instructions for both, for SHA-384 seldom, and a handshake is full of hashes (30 µs of 500 in all).
@@ -90,8 +90,39 @@ pub(crate) struct TlsSettings {
     /// Shown to servers that ask, and to no proxy.
     pub(crate) identity: Option<Identity>,
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
-    /// Whether the hybrid key exchange is offered first.
-    pub(crate) post_quantum: bool,
+    /// The algorithms that are offered.
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) look: Option<Look>,
+}
+
+/// The algorithms of a client: as `look` has them, or our own choice; the hybrid key exchange first where it is asked for.
+pub(crate) fn provider(look: Option<&Look>, post_quantum: bool) -> Arc<CryptoProvider> {
+    let Some(look) = look else {
+        let provider = if post_quantum {
+            &POST_QUANTUM_PROVIDER
+        } else {
+            &PROVIDER
+        };
+        return Arc::clone(provider);
+    };
+    let mut provider = CryptoProvider::clone(&POST_QUANTUM_PROVIDER);
+    keep_in_order(&mut provider.cipher_suites, &look.cipher_suites, |suite| {
+        suite.suite().into()
+    });
+    keep_in_order(&mut provider.kx_groups, &look.groups, |group| {
+        group.name().into()
+    });
+    if post_quantum && !look.groups.contains(&X25519MLKEM768.name().into()) {
+        provider.kx_groups.insert(0, X25519MLKEM768);
+    }
+    Arc::new(provider)
+}
+
+/// Keeps of `all` what `wanted` has, in its order.
+fn keep_in_order<T>(all: &mut Vec<T>, wanted: &[u16], number: impl Fn(&T) -> u16) {
+    let place = |one: &T| wanted.iter().position(|wanted| *wanted == number(one));
+    all.retain(|one| place(one).is_some());
+    all.sort_by_key(place);
 }
 
 /// What the policy in force demands of the path to an origin.
@@ -181,10 +212,16 @@ impl OriginTls {
         key: &ConnectionKey,
         settings: &TlsSettings,
     ) -> Result<Arc<Self>, rustls::Error> {
-        let verifier = verification.verifier(requirement).map(Arc::new);
+        let schemes = settings.look.as_ref().map(schemes_of);
+        let verifier = verification.verifier(requirement).map(|verifier| {
+            Arc::new(match &schemes {
+                Some(schemes) => verifier.with_schemes(schemes.clone()),
+                None => verifier,
+            })
+        });
         let dangerous: Arc<dyn ServerCertVerifier> = match &verifier {
             Some(verifier) => verifier.clone(),
-            None => Arc::new(NoVerification),
+            None => Arc::new(NoVerification { schemes }),
         };
         Ok(Arc::new(Self {
             config: Arc::new(client_config(dangerous, settings, key.http2)?),
@@ -272,12 +309,7 @@ fn client_config(
         MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         MinVersion::Tls13 => &[&rustls::version::TLS13],
     };
-    let provider = if settings.post_quantum {
-        &POST_QUANTUM_PROVIDER
-    } else {
-        &PROVIDER
-    };
-    let config = ClientConfig::builder_with_provider(Arc::clone(provider))
+    let config = ClientConfig::builder_with_provider(settings.provider.clone())
         .with_protocol_versions(versions)?
         .dangerous() // rustls' word for a verifier of one's own; ours is stricter than its default
         .with_custom_certificate_verifier(verifier);
@@ -290,14 +322,34 @@ fn client_config(
     }
     config.alpn_protocols = http2.protocols();
     config.cert_decompressors = DECOMPRESSORS.to_vec();
+    if let Some(look) = &settings.look {
+        let wanted = &look.certificate_compression;
+        keep_in_order(&mut config.cert_decompressors, wanted, |one| {
+            one.algorithm().into()
+        });
+    }
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.enable_early_data = false; // RFC 8446 §2.3: early data may be replayed, and leaves before any verdict
     Ok(config)
 }
 
+/// The signature schemes that are offered, of those that we can verify.
+fn schemes_of(look: &Look) -> Vec<SignatureScheme> {
+    let mut schemes = PROVIDER
+        .signature_verification_algorithms
+        .supported_schemes();
+    keep_in_order(&mut schemes, &look.signature_schemes, |scheme| {
+        (*scheme).into()
+    });
+    schemes
+}
+
 /// `insecureSkipVerify`: accepts any certificate, but still checks that its key signed the handshake.
 #[derive(Debug)]
-struct NoVerification;
+struct NoVerification {
+    /// Those that are offered, where not all are.
+    schemes: Option<Vec<SignatureScheme>>,
+}
 
 impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
@@ -340,8 +392,11 @@ impl ServerCertVerifier for NoVerification {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        PROVIDER
-            .signature_verification_algorithms
-            .supported_schemes()
+        let all = || {
+            PROVIDER
+                .signature_verification_algorithms
+                .supported_schemes()
+        };
+        self.schemes.clone().unwrap_or_else(all)
     }
 }

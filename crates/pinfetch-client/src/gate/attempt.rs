@@ -163,7 +163,12 @@ impl Attempt {
 
     async fn begin_http2(&mut self, live: Arc<Live>, stream: Revocable) {
         let config = &self.gate.config;
-        let begun = connection::open(stream, &config.http2_settings, config.header_limits);
+        let begun = connection::open(
+            stream,
+            &config.http2_settings,
+            config.look.as_ref(),
+            config.header_limits,
+        );
         let limit = self.limit();
         let host = self.key.host.clone();
         let error = match tokio::time::timeout(limit, begun).await {

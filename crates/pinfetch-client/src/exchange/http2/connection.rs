@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 
-use crate::config::{HeaderLimits, Http2Settings};
+use crate::config::{HeaderLimits, Http2Settings, Look};
 use crate::connect::revocable::Revocable;
 
 /// How many streams are opened before the server says how many it allows: RFC 9113 §6.5.2 has it allow no fewer than 100.
@@ -16,6 +16,7 @@ const SECTION_MARGIN: u32 = 4;
 pub(crate) async fn open(
     stream: Revocable,
     settings: &Http2Settings,
+    look: Option<&Look>,
     limits: HeaderLimits,
 ) -> Result<(SendRequest<Bytes>, Connection<Revocable, Bytes>), h2::Error> {
     let mut builder = Builder::new();
@@ -23,8 +24,14 @@ pub(crate) async fn open(
         .enable_push(false)
         .initial_max_send_streams(FIRST_STREAMS)
         .initial_window_size(settings.stream_window)
-        .initial_connection_window_size(settings.connection_window)
-        .max_header_list_size(limits.bytes.saturating_mul(SECTION_MARGIN));
+        .initial_connection_window_size(settings.connection_window);
+    let own_limit = || Some(limits.bytes.saturating_mul(SECTION_MARGIN));
+    if let Some(size) = look.map_or_else(own_limit, |look| look.max_header_list_size) {
+        builder.max_header_list_size(size);
+    }
+    if let Some(most) = look.and_then(|look| look.max_pushed_streams) {
+        builder.max_concurrent_streams(most);
+    }
     if let Some(size) = settings.max_frame_size {
         builder.max_frame_size(size);
     }
