@@ -22,6 +22,8 @@ export interface Nginx<Name extends string> extends AsyncDisposable {
   ports: Record<Name, number>
   /** Its folder: logs that it writes are there. */
   folder: string
+  /** Has it read `files` again, new ones in their place; connections that there are end in an orderly way. */
+  reload(files: Record<string, string | Buffer>): Promise<void>
   close(): Promise<void>
 }
 
@@ -82,7 +84,12 @@ http {
     }
     await rm(folder, { recursive: true, force: true })
   }
-  return { ports, folder, close, [Symbol.asyncDispose]: close }
+  const reload = async (files: Record<string, string | Buffer>) => {
+    for (const [name, content] of Object.entries(files))
+      await writeFile(join(folder, name), content)
+    child.kill('SIGHUP')
+  }
+  return { ports, folder, reload, close, [Symbol.asyncDispose]: close }
 }
 
 async function freePort(): Promise<number> {

@@ -199,8 +199,8 @@ export class Client {
   }
 
   /**
-   * As {@link setPins}, but that a policy which would close connections that have traffic now is refused unless forced:
-   * `ERR_POLICY_CUTS_OFF` names the hosts, and nothing changes.
+   * As {@link setPins}, but that a policy which would cut off hosts that have traffic now is refused unless forced:
+   * `ERR_POLICY_CUTS_OFF` names them, and nothing changes.
    */
   setPolicy(policy: Policy, options?: SwapOptions): Promise<PolicySwap> {
     return this.#setPolicy(policy, options, false)

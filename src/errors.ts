@@ -328,16 +328,19 @@ export class ProtocolError extends PinfetchError {
   }
 }
 
-/** A host with traffic whose connections a policy would close. */
+/** A host with traffic that a policy would refuse. */
 export interface CutOff {
   /** In canonical form. */
   readonly hostname: string
   readonly port: number
-  /** How many of its connections have traffic: a request in flight, or one answered in the last 60 seconds. */
+  /**
+   * How many of its connections have traffic: a request in flight, or one answered in the last 60 seconds. 0 where the
+   * last one has just ended, and requests wait for the next.
+   */
   readonly connections: number
   /** The patterns of the new policy that match the host; empty where it has none. */
   readonly patterns: readonly string[]
-  /** The pins of the verified path of such a connection, end entity first: `sha256/` + base64; empty over `http:`. */
+  /** The pins of its verified path, end entity first: `sha256/` + base64; empty over `http:`. */
   readonly foundPins: readonly string[]
   /** What requests to it would reject with. */
   readonly code: ErrorCode

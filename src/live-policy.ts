@@ -80,7 +80,7 @@ export class LivePolicy extends EventTarget implements AsyncDisposable {
    * order.
    *
    * Rejects, and the old one stays in force, with a {@link PolicyError} for pins that cannot be read, and unless forced
-   * for a policy that closes connections which have traffic: `ERR_POLICY_CUTS_OFF`.
+   * for a policy that cuts off hosts which have traffic: `ERR_POLICY_CUTS_OFF`.
    */
   async set(policy: Policy | PinsInput, options?: SwapOptions): Promise<PolicySwap> {
     if (this.#isClosed) throw new PinfetchError('ERR_CLIENT_CLOSED', 'the live policy is closed')

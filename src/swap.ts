@@ -4,8 +4,8 @@ import { Reader } from './wire.js'
 /** How to put a new policy in force. */
 export interface SwapOptions {
   /**
-   * Whether the policy takes effect even where it closes connections that have traffic: a request in flight, or one that
-   * was answered in the last 60 seconds. Otherwise it is refused then, `ERR_POLICY_CUTS_OFF`, and the old one stays.
+   * Whether the policy takes effect even where it cuts off hosts that have traffic: requests in flight, or in the last 60
+   * seconds. Otherwise it is refused then, `ERR_POLICY_CUTS_OFF`, and the old one stays.
    *
    * @default false for `setPolicy` and `LivePolicy`, true for `setPins`
    */

@@ -116,6 +116,39 @@ describe.each(['h2', 'http/1.1'] as const)('over %s, a policy that refuses conne
   })
 })
 
+test('a host whose last connection has just ended has traffic, and is guarded', async () => {
+  const { server, client } = await start({ alpn: ['http/1.1'] })
+  const { hostname, leafPin, rootPin } = server
+  await (await client.get(server.at('/close'))).text()
+  await expect.poll(async () => (await server.stats()).open).toBe(0)
+  await expect(client.setPolicy(new Policy({ [hostname]: [stranger] }))).rejects.toMatchObject({
+    code: 'ERR_POLICY_CUTS_OFF',
+    cutOffs: [{ hostname, connections: 0, patterns: [hostname], code: 'ERR_BAD_PIN' }],
+  })
+  expect((await client.setPolicy(new Policy({ [hostname]: [rootPin, leafPin] }))).gained).toEqual([
+    hostname,
+  ])
+  expect((await client.get(server.url)).status).toBe(200)
+})
+
+test('a host that is refused already is not guarded: what mends it needs no force', async () => {
+  const { server, client } = await start({ alpn: ['http/1.1'], tickets: false })
+  const { hostname, leafPin, backupPin, pki } = server
+  await (await client.get(server.at('/close'))).text()
+  await server.swap({
+    chain: [pki.nameOf('nextLeaf'), pki.nameOf('a1')],
+    key: pki.nameOf('nextLeaf'),
+  })
+  await expect(client.get(server.url)).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+  await client.setPolicy(new Policy({ [hostname]: [backupPin] }))
+  expect((await client.get(server.url)).status).toBe(200)
+
+  // nor is one that was cut off by force
+  await client.setPolicy(new Policy({ [hostname]: [stranger] }), { force: true })
+  await client.setPolicy(new Policy({ [hostname]: [leafPin] }))
+  await expect(client.get(server.url)).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+})
+
 test('a policy that leaves a host with traffic without pins cuts nobody off', async () => {
   const { server, client } = await start()
   await client.get(server.url)

@@ -472,8 +472,8 @@ impl Client {
     /// over. Resolves once the connections that the new policy refuses are closed: from then on nothing is sent on a
     /// connection whose verified path it refuses. Other connections don't notice.
     ///
-    /// Unless `is_forced`, a policy that would close a connection which has traffic (a request under way, or one answered
-    /// in the last minute) is refused, and nothing changes. A host that merely has no pins any more is not cut off.
+    /// Unless `is_forced`, a policy that would cut off a host which has traffic (requests under way, or in the last minute)
+    /// is refused, and nothing changes. A host that merely has no pins any more is not cut off.
     ///
     /// # Errors
     /// [`RequestError::CutsOff`]; [`RequestError::Option`] for pins on a client that skips verification;

@@ -66,6 +66,11 @@ impl HostSeen {
         }
         self.last.store(now, Ordering::Relaxed);
     }
+
+    /// When the last request was, in milliseconds of the client's clock.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
 }
 
 impl Seen {

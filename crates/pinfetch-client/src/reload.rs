@@ -5,6 +5,7 @@
 //! everything that can fail first, then what can't, so that a swap takes effect for all origins of all clients or for none.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use crate::config::ConnectionKey;
 use crate::connect::Live;
 use crate::connect::tls::{OriginTls, Requirement, Verdict};
 use crate::error::{Code, RequestError};
-use crate::gate::{Gate, Origin, ProxySide, State, Waiter};
+use crate::gate::{Gate, Origin, ProxySide, Reached, State, Waiter};
 
-/// How long after its last answer a connection still has traffic.
+/// How long after its last request a host still has traffic.
 const TRAFFIC: Duration = Duration::from_secs(60);
 
 /// From how many patterns on two policies are compared apart from the engine's thread.
@@ -32,18 +33,19 @@ pub struct Swap {
     pub diff: PolicyDiff,
 }
 
-/// A host with traffic whose connections a policy would close.
+/// A host with traffic that a policy would refuse.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CutOff {
     /// The host.
     pub host: Host,
     /// The port.
     pub port: u16,
-    /// How many of its connections have traffic: a request under way, or one answered in the last minute.
+    /// How many of its connections have traffic: a request under way, or one answered in the last minute. Perhaps none,
+    /// where the last one has just ended and requests wait for the next.
     pub connections: usize,
     /// The patterns of the new policy that the connections don't meet; none where pins are not what is wanting.
     pub patterns: Vec<Box<str>>,
-    /// The pins of such a connection's verified path, end entity first; none over `http:`.
+    /// The pins of the verified path, end entity first; none over `http:`.
     pub found: Vec<Pin>,
     /// What its requests would be refused with.
     pub code: Code,
@@ -108,7 +110,7 @@ pub(crate) fn retire(policy: Arc<Policy>) {
 /// The caller sees to it that no two swaps concern two of the same gates at once, which could wait for each other.
 ///
 /// # Errors
-/// [`RequestError::CutsOff`], unless forced, when a connection that would be closed has traffic.
+/// [`RequestError::CutsOff`], unless forced, when a host that would be refused has traffic.
 pub(crate) fn swap(
     gates: &[Arc<Gate>],
     policy: &Arc<Policy>,
@@ -157,6 +159,8 @@ struct Change {
     refusal: Option<RequestError>,
     /// What the policy says of each live connection: the pin for whose sake it stays, or why it ends.
     verdicts: Vec<(Arc<Live>, Judged)>,
+    /// Why the host as it was last reached would be refused.
+    cuts_off: Option<RequestError>,
 }
 
 type Judged = Result<Option<Pin>, RequestError>;
@@ -181,11 +185,25 @@ impl Plan {
                 }
                 match Origin::judge_by(&requirement, proxy.as_ref(), &live.facts) {
                     (Verdict::Accept(matched), _) => Ok(matched),
-                    (Verdict::Refuse(pins), path) => Err(bad_pin(live, &pins, path, key)),
+                    (Verdict::Refuse(pins), path) => {
+                        Err(bad_pin(live.facts.remote, &pins, path, key))
+                    }
                 }
             };
             let verdicts = origin.live.iter().map(|live| (live.clone(), judge(live)));
             let verdicts = verdicts.collect();
+            let cuts_off = origin
+                .reached
+                .as_ref()
+                .and_then(|Reached { path, remote }| {
+                    if let Err(refusal) = &admitted {
+                        return Some(refusal.clone());
+                    }
+                    match requirement.judge(path.as_deref()) {
+                        Verdict::Accept(_) => None,
+                        Verdict::Refuse(pins) => Some(bad_pin(*remote, &pins, path.clone(), key)),
+                    }
+                });
             Ok(Change {
                 key: key.clone(),
                 requirement,
@@ -193,6 +211,7 @@ impl Plan {
                 proxy,
                 refusal: admitted.err(),
                 verdicts,
+                cuts_off,
             })
         });
         changes.collect::<Result<_, _>>().map(Self)
@@ -206,36 +225,22 @@ impl Plan {
                 continue;
             };
             for (live, verdict) in &change.verdicts {
-                let Err(refusal) = verdict else { continue };
-                if live.has_ended() || !origin.has_traffic(live, now, TRAFFIC) {
-                    continue;
-                }
-                let (host, port) = (&change.key.host, change.key.port);
-                let other = noted
-                    .iter_mut()
-                    .find(|cut| cut.host == *host && cut.port == port);
-                if let Some(other) = other {
-                    other.connections += 1;
-                    continue;
-                }
-                let (patterns, found) = if let RequestError::BadPin { report, .. } = refusal {
-                    let patterns = report.patterns.iter().map(|text| text.as_str().into());
-                    (patterns.collect(), report.path.pins().to_vec())
-                } else {
+                if let Err(refusal) = verdict
+                    && !live.has_ended()
+                    && origin.has_traffic(live, now)
+                {
                     let tls = live.facts.tls.as_ref();
-                    let path = tls.and_then(|tls| tls.path.as_ref());
-                    let found = path.map(|path| path.pins().to_vec());
-                    let patterns = change.requirement.patterns().map(Into::into);
-                    (patterns.collect(), found.unwrap_or_default())
-                };
-                noted.push(CutOff {
-                    host: host.clone(),
-                    port,
-                    connections: 1,
-                    patterns,
-                    found,
-                    code: refusal.code(),
-                });
+                    let path = tls.and_then(|tls| tls.path.as_deref());
+                    change.note(refusal, path, 1, noted);
+                }
+            }
+            // between two connections, a host that is asked for has none to go by: how it was reached last has to do
+            let is_between = origin.live.iter().all(|live| live.has_ended())
+                && is_lately(origin.seen.last(), now);
+            if let (true, Some(refusal), Some(reached)) =
+                (is_between, &change.cuts_off, &origin.reached)
+            {
+                change.note(refusal, reached.path.as_deref(), 0, noted);
             }
         }
     }
@@ -254,6 +259,9 @@ impl Plan {
                 continue;
             };
             origin.requirement = change.requirement;
+            if change.cuts_off.is_some() {
+                origin.reached = None;
+            }
             origin.tls = change.tls;
             origin.proxy = change.proxy;
             for (live, verdict) in change.verdicts {
@@ -282,18 +290,59 @@ impl Plan {
     }
 }
 
+impl Change {
+    /// Notes that its host is cut off by `refusal`, which had `path`.
+    fn note(
+        &self,
+        refusal: &RequestError,
+        path: Option<&VerifiedPath>,
+        connections: usize,
+        noted: &mut Vec<CutOff>,
+    ) {
+        let (host, port) = (&self.key.host, self.key.port);
+        let other = noted
+            .iter_mut()
+            .find(|cut| cut.host == *host && cut.port == port);
+        if let Some(other) = other {
+            other.connections += connections;
+            return;
+        }
+        let (patterns, found) = if let RequestError::BadPin { report, .. } = refusal {
+            let patterns = report.patterns.iter().map(|text| text.as_str().into());
+            (patterns.collect(), report.path.pins())
+        } else {
+            let patterns = self.requirement.patterns().map(Into::into);
+            (
+                patterns.collect(),
+                path.map(VerifiedPath::pins).unwrap_or_default(),
+            )
+        };
+        noted.push(CutOff {
+            host: host.clone(),
+            port,
+            connections,
+            patterns,
+            found: found.to_vec(),
+            code: refusal.code(),
+        });
+    }
+}
+
+/// Whether `at` is less than a minute before `now`; both in milliseconds of the client's clock.
+fn is_lately(at: u64, now: u64) -> bool {
+    u128::from(now.saturating_sub(at)) < TRAFFIC.as_millis()
+}
+
 impl Origin {
-    /// Whether a request is under way on `live`, or was answered within `lately` before `now` (milliseconds of the
-    /// client's clock).
-    fn has_traffic(&self, live: &Arc<Live>, now: u64, lately: Duration) -> bool {
+    /// Whether a request is under way on `live`, or was answered lately.
+    fn has_traffic(&self, live: &Arc<Live>, now: u64) -> bool {
         let is_busy = if live.facts.http2 {
             live.streams() > 0
         } else {
             let mut idle = self.idle.iter();
             !idle.any(|connection| Arc::ptr_eq(&connection.live, live))
         };
-        let rest = now.saturating_sub(live.idle_since.load(Ordering::Relaxed));
-        is_busy || live.has_served() && u128::from(rest) < lately.as_millis()
+        is_busy || live.has_served() && is_lately(live.idle_since.load(Ordering::Relaxed), now)
     }
 }
 
@@ -308,7 +357,7 @@ fn take_out(origin: &mut Origin, live: &Arc<Live>) {
 }
 
 fn bad_pin(
-    live: &Live,
+    remote: SocketAddr,
     pins: &EffectivePins,
     path: Option<Arc<VerifiedPath>>,
     key: &ConnectionKey,
@@ -316,7 +365,7 @@ fn bad_pin(
     match path {
         Some(path) => RequestError::BadPin {
             report: Arc::new(BadPin::of_path(pins, path)),
-            remote: live.facts.remote,
+            remote,
         },
         // plain TCP: `admit` has refused it before
         None => RequestError::Plaintext {

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pinfetch_client::{
-    Client, Code, Config, Environment, Http2Choice, Lookup, Request, Swap, Trust, TrustAnchors,
+    Client, Code, Config, Environment, Http2Choice, LivePolicy, Lookup, PolicyChoice, Request,
+    Swap, Trust, TrustAnchors,
 };
 use pinfetch_pins::{PinSetSource, PinSource, Policy};
 use pinfetch_testkit::{Authority, CertificateRequest, Identity, Server, ServerOptions};
@@ -25,11 +26,20 @@ struct Scene {
     client: Client,
     leaf: String,
     intermediate: String,
+    root: Vec<u8>,
+    http2: bool,
 }
 
 impl Scene {
     fn url(&self) -> String {
         format!("https://{HOST}:{}/", self.server.address().port())
+    }
+
+    /// Another client, which obeys `live`.
+    fn client_of(&self, live: &LivePolicy) -> Client {
+        let policy = PolicyChoice::Live(live.clone());
+        let config = config(policy, &self.server, &self.root, self.http2);
+        Client::new(config, &Environment::default()).unwrap()
     }
 
     async fn swap(&self, policy: Policy) -> Swap {
@@ -75,10 +85,23 @@ fn scene(http2: bool) -> Scene {
     })
     .unwrap();
     let leaf = issued("leaf").pin();
-    let config = Config {
-        policy: policy(&leaf).into(),
+    let root = issued("root").der().to_vec();
+    let config = config(policy(&leaf).into(), &server, &root, http2);
+    Scene {
+        server,
+        client: Client::new(config, &Environment::default()).unwrap(),
+        leaf,
+        intermediate: issued("intermediate").pin(),
+        root,
+        http2,
+    }
+}
+
+fn config(policy: PolicyChoice, server: &Server, root: &[u8], http2: bool) -> Config {
+    Config {
+        policy,
         trust: Trust::Anchors(TrustAnchors {
-            ca: Some(vec![issued("root").der().to_vec()]),
+            ca: Some(vec![root.to_vec()]),
             ..TrustAnchors::default()
         }),
         lookup: Lookup::Map(Arc::new(HashMap::from([(
@@ -92,13 +115,6 @@ fn scene(http2: bool) -> Scene {
         },
         connections: 4,
         ..Config::default()
-    };
-    let client = Client::new(config, &Environment::default()).unwrap();
-    Scene {
-        server,
-        client,
-        leaf,
-        intermediate: issued("intermediate").pin(),
     }
 }
 
@@ -273,6 +289,106 @@ async fn a_swap_that_pins_a_plain_origin_refuses_it_until_another_frees_it() {
     assert_eq!(code().await, Code::PolicyPlaintext);
     scene.swap(policy(&scene.leaf)).await;
     assert_eq!(code().await, Code::Connect);
+}
+
+async fn clients_that_come_and_go(http2: bool) {
+    let scene = Arc::new(scene(http2));
+    let live = LivePolicy::new(policy(&scene.leaf));
+    let over = Arc::new(AtomicBool::new(false));
+    let load: Vec<_> = (0..8)
+        .map(|index| {
+            let (scene, over, live) = (scene.clone(), over.clone(), live.clone());
+            tokio::spawn(async move {
+                let url = scene.url();
+                let (mut passed, mut refused) = (0_u64, 0_u64);
+                while !over.load(Ordering::Relaxed) {
+                    let client = scene.client_of(&live);
+                    for round in 0..4 {
+                        let request = Request {
+                            reuse: Some(round != 2),
+                            ..Request::get(&url)
+                        };
+                        match client.send(request).await {
+                            Ok(_) => passed += 1,
+                            Err(error) if error.code() == Code::BadPin => refused += 1,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    if index % 2 == 0 {
+                        client.close(false).await;
+                    }
+                }
+                (passed, refused)
+            })
+        })
+        .collect();
+    let set = async |pin: &str| {
+        let policy = std::future::ready(Ok(Arc::new(policy(pin))));
+        live.set(policy, true).await.unwrap()
+    };
+    let stranger = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    for _ in 0..20 {
+        set(stranger).await;
+        let settled = || scene.server.settle(Duration::from_secs(30));
+        assert!(settled().await.unwrap(), "a refused connection stayed open");
+        let before = scene.server.stats().application_bytes;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(settled().await.unwrap(), "a refused connection stayed open");
+        assert_eq!(
+            scene.server.stats().application_bytes,
+            before,
+            "bytes left under pins that refuse"
+        );
+        set(&scene.leaf).await;
+        for _ in 0..50 {
+            assert_eq!(set(&scene.intermediate).await.closed, 0);
+            assert_eq!(set(&scene.leaf).await.closed, 0);
+        }
+        let response = scene.client_of(&live).send(Request::get(&scene.url()));
+        assert_eq!(response.await.unwrap().status, 200); // the control
+    }
+    over.store(true, Ordering::Relaxed);
+    let (mut passed, mut refused) = (0, 0);
+    for task in load {
+        let (ours, theirs) = task.await.unwrap();
+        passed += ours;
+        refused += theirs;
+    }
+    assert!(
+        passed > 0 && refused > 0,
+        "passed {passed}, refused {refused}"
+    );
+    let metrics = live.metrics();
+    assert_eq!(metrics.len(), 1);
+    assert!(metrics[0].full + metrics[0].resumed > 0, "{metrics:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clients_that_come_and_go_obey_every_swap_over_http1() {
+    clients_that_come_and_go(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clients_that_come_and_go_obey_every_swap_over_http2() {
+    clients_that_come_and_go(true).await;
+}
+
+#[tokio::test]
+async fn a_live_policy_knows_its_clients() {
+    let scene = scene(true);
+    let live = LivePolicy::new(policy(&scene.leaf));
+    let (kept, closed, dropped) = (
+        scene.client_of(&live),
+        scene.client_of(&live),
+        scene.client_of(&live),
+    );
+    assert_eq!(live.clients(), 3);
+    drop(dropped);
+    assert_eq!(live.clients(), 2);
+    closed.close(false).await;
+    assert_eq!(live.clients(), 1);
+    drop((kept, closed));
+    assert_eq!(live.clients(), 0);
 }
 
 async fn cut_connections(http2: bool) {

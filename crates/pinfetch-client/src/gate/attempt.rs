@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 
 use super::streams::{Driver, Http2};
-use super::{Gate, Protocol, ProxyRecord, Slot, Waiter};
+use super::{Gate, Protocol, ProxyRecord, Reached, Slot, Waiter};
 use crate::config::ConnectionKey;
 use crate::connect::revocable::Revocable;
 use crate::connect::tls::{OriginTls, Verdict};
@@ -140,6 +140,10 @@ impl Attempt {
             );
             live.accept(matched);
             origin.live.push(live.clone());
+            origin.reached = Some(Reached {
+                path: live.facts.tls.as_ref().and_then(|tls| tls.path.clone()),
+                remote,
+            });
             origin.count_handshake(&mut state.counters, &live.facts);
             if live.facts.tls.is_some() && gate.on_handshake.is_wanted() {
                 gate.on_handshake
@@ -275,6 +279,9 @@ impl Attempt {
                 self.gate
                     .begin_attempt(&self.key, origin, self.restarts + 1, self.slot.take());
                 return;
+            }
+            if error.is_verdict() {
+                origin.reached = None;
             }
             if let RequestError::BadPin { report, remote } = error {
                 state.counters.missed(&report.patterns, true);

@@ -13,6 +13,7 @@ mod slots;
 mod streams;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -110,8 +111,18 @@ pub(crate) struct Origin {
     starves: bool,
     progress: Arc<Progress>,
     last_match: Option<(Arc<VerifiedPath>, Pin)>,
+    /// What the last handshake has shown; none once the host was refused.
+    pub(crate) reached: Option<Reached>,
     /// Where requests to its host are counted.
-    seen: Arc<HostSeen>,
+    pub(crate) seen: Arc<HostSeen>,
+}
+
+/// A host that was there.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    /// Its verified path; none where nothing was verified.
+    pub(crate) path: Option<Arc<VerifiedPath>>,
+    pub(crate) remote: SocketAddr,
 }
 
 /// What the policy demands of a proxy.
@@ -308,6 +319,7 @@ impl Gate {
                 starves: false,
                 progress: Arc::new(Progress::new(Phase::Queue)),
                 last_match: None,
+                reached: None,
                 seen: state.seen.host(&key.host, key.port),
             };
             state.origins.insert(key.clone(), origin);
