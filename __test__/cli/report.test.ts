@@ -72,6 +72,18 @@ test('a page is made of a policy file, whose hosts are asked', async () => {
   expect(await server.applicationBytes()).toBe(0)
 })
 
+test('the named sets of a policy file are those of its lock', async () => {
+  await using server = await startGenuine({ hostname: 'api.example.com' })
+  const hosts = { 'api.example.com': [server.leafPin, 'ca:letsencrypt'] }
+  const policy = command.file('named.json', JSON.stringify({ version: 1, hosts }))
+  await command.run(['lock', policy])
+  const connect = ['--connect', `127.0.0.1:${server.port}`]
+  const ca = ['--ca', command.file('named.pem', server.ca)]
+  const ended = await command.run(['report', '--html', policy, ...connect, ...ca, '--quiet'])
+  expect(ended).toMatchObject({ code: 0, stderr: '' })
+  expect(dataOf(ended.stdout).hosts).toHaveLength(1)
+})
+
 test('a report of a bad pin is decoded: which pins, which certificates, when', async () => {
   await using server = await startGenuine()
   const { leaf, a1, rootA } = server.pki.certificates

@@ -390,6 +390,17 @@ test('finish refuses what would cut a host off, and what it cannot see', async (
   expect(readFileSync(file, 'utf8')).toBe(text.replace(`"b.test":["${A}",`, '"b.test":['))
 })
 
+test('a pin that another set has may go while it is served', async () => {
+  await using server = await startGenuine()
+  const hosts = { 'api.example.test': [server.leafPin, A], '**.example.test': [server.leafPin] }
+  const file = write('twice.json', JSON.stringify(hosts))
+  const reach = ['--connect', `127.0.0.1:${server.port}`, '--ca', write('twice.pem', server.ca)]
+
+  const args = ['--pin', server.leafPin, '--pattern', 'api.example.test', ...reach]
+  expect(await command.run(['rotate', 'finish', file, ...args])).toMatchObject({ code: 0 })
+  expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ ...hosts, 'api.example.test': [A] })
+})
+
 test('finish asks the hosts of a wildcard that are named, and refuses without any', async () => {
   await using server = await startGenuine({ names: ['a.x.test'] })
   const file = write('wildcard.json', JSON.stringify({ '*.x.test': [server.leafPin, A] }))

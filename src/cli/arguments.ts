@@ -78,8 +78,9 @@ export function readCount(option: string, text: string): number {
   return Number(text)
 }
 
-/** The number of `--days`. */
-export function readDays(text: string): number {
+/** How far ahead ends are told: the number of `--days`, or a month. */
+export function readDays(text: string | undefined): number {
+  if (text === undefined) return 30
   if (!/^\d{1,5}$/.test(text))
     throw new UsageError(`--days is ${JSON.stringify(text)}: give a whole number of days`)
   return Number(text)
@@ -111,4 +112,13 @@ export async function trusting(
     throw FileError.of(file, cause)
   }
   return more
+}
+
+/** The one policy file that was given. */
+export function onlyFile(positionals: readonly string[], option?: string): string {
+  const [name, another] = option === undefined ? positionals : [option, ...positionals]
+  if (name === undefined) throw new UsageError('give a policy file')
+  if (another !== undefined)
+    throw new UsageError(`give one policy file, and hosts with --host: ${JSON.stringify(another)}`)
+  return name
 }

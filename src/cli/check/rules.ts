@@ -2,6 +2,7 @@
 // docs/cli.md has a row for each, docs/rotation.md what to do.
 
 import type { Role } from '../../index.js'
+import { EXIT, exitCodeOf } from '../exit.js'
 import { AFTER_EXPIRY, type Severity } from '../lint/rules.js'
 import type {
   SeenCertificate,
@@ -221,6 +222,12 @@ function roles({ pins, sights }: SurveyedHost): CheckFinding[] {
       ]
     return []
   })
+}
+
+/** The exit code that a finding stands for. */
+export function exitCodeOfFinding({ severity, code }: CheckFinding): number {
+  if (code !== undefined) return exitCodeOf({ code })
+  return severity === 'error' ? EXIT.file : EXIT.findings
 }
 
 /** A pin as people call it. */

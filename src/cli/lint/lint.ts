@@ -32,8 +32,6 @@ what it is, and the rule's name. docs/lint.md tells of each rule.
   --help                show this
 `
 
-const DAYS = 30
-
 /** Runs `pinfetch lint` with what follows on the command line; resolves to the exit code. */
 export async function lint(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -56,7 +54,7 @@ export async function lint(args: string[]): Promise<number> {
   if (positionals.length === 0) throw new UsageError('give a policy file')
   const horizon = {
     now: values.at === undefined ? new Date() : readDate('--at', values.at),
-    days: values.days === undefined ? DAYS : readDays(values.days),
+    days: readDays(values.days),
   }
   const evidence = await readEvidence(values.seen, values.certificates)
   const ignored = new Set(values.ignore.map(readRule))

@@ -2,13 +2,17 @@
 
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { PolicyFile } from '../../index.js'
-import { readDays, readNamedText } from '../arguments.js'
-import { DAYS, onlyFile, runSurvey, surveyOf } from '../check/check.js'
+import { onlyFile, readDays, readNamedText, readPolicyFile } from '../arguments.js'
 import { EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
-import { readSurveyOptions, SURVEY_HELP, SURVEY_OPTIONS } from '../survey/options.js'
+import {
+  readSurveyOptions,
+  SURVEY_HELP,
+  SURVEY_OPTIONS,
+  type SurveyOptions,
+} from '../survey/options.js'
 import type { SurveyedHost } from '../survey/record.js'
+import { runSurvey, surveyOf } from '../survey/run.js'
 import { readSurvey } from '../survey/saved.js'
 import { plural } from '../wording.js'
 import { decodeReport, isReport, textOfReport } from './decode.js'
@@ -57,11 +61,11 @@ export async function report(args: string[]): Promise<number> {
   const text = await readNamedText(name)
   if (!values.html) return decode(text, name, values.json)
   if (values.json) throw new UsageError('--html makes a page: --json is for reports of bad pins')
-  const days = values.days === undefined ? DAYS : readDays(values.days)
+  const days = readDays(values.days)
   const plan = await readSurveyOptions(values)
   const { hosts, unnamed, isInterrupted } = isSurvey(text)
     ? { hosts: readSurvey(text, name), unnamed: unnamedOf(text), isInterrupted: false }
-    : await ask(text, name, values, plan)
+    : await ask(name, values, plan)
   const html = htmlOf(pageOf(name, hosts, unnamed, days))
   if (values.out === undefined) await print(html)
   else await write(values.out, html)
@@ -77,23 +81,14 @@ interface Asked {
 
 /** Asks the hosts of a policy file. */
 async function ask(
-  text: string,
   name: string,
   { environment, quiet }: { readonly environment?: string | undefined; readonly quiet: boolean },
-  plan: Awaited<ReturnType<typeof readSurveyOptions>>,
+  plan: SurveyOptions,
 ): Promise<Asked> {
-  const file = readFile(text, name)
+  const file = await readPolicyFile(name) // and its lock
   const survey = surveyOf(file, name, environment, plan)
   const { hosts, isInterrupted } = await runSurvey(survey, name, quiet)
   return { hosts, isInterrupted, unnamed: survey.unnamed.map(({ pattern }) => pattern.text) }
-}
-
-function readFile(text: string, name: string): PolicyFile {
-  try {
-    return new PolicyFile(text, { file: name })
-  } catch (cause) {
-    throw FileError.of(name, cause)
-  }
 }
 
 async function decode(text: string, name: string, isJson: boolean): Promise<number> {

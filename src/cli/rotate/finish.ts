@@ -19,12 +19,14 @@ export function objectionsOf(
   changes: readonly Change[],
 ): Objection[] {
   const removed = new Map(changes.map(({ pin, label }) => [pin, label ?? pin]))
-  return hosts.flatMap(({ authority, sights }) =>
-    sights.flatMap((sight) => {
+  return hosts.flatMap(({ authority, sights, pins }) => {
+    const gone = new Map(removed)
+    for (const { pin } of pins) gone.delete(pin) // another set has it
+    return sights.flatMap((sight) => {
       const { via } = sight
-      return objectionsTo(sight, removed).map((objection) => ({ authority, via, ...objection }))
-    }),
-  )
+      return objectionsTo(sight, gone).map((objection) => ({ authority, via, ...objection }))
+    })
+  })
 }
 
 function objectionsTo(

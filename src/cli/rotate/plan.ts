@@ -60,7 +60,8 @@ export function beginRotation(text: string, policy: FilePolicy, rotation: Rotati
     for (const { pin } of rotation.pins)
       changes.push(...bringIn(edited, set, pin, rotation, isPlain))
     const old = oldPins(set, rotation)
-    if (rotation.role === 'current' && old.length === 0 && !set.pins.some(isRetired))
+    const isTold = set.pins.some(({ role }) => role === 'current' || role === 'retired')
+    if (rotation.role === 'current' && old.length === 0 && !isTold)
       remarks.push(
         `${set.pattern}: no pin has the role "current", so none retires: name it with --replace`,
       )

@@ -3,14 +3,19 @@
 import { parseArgs } from 'node:util'
 import { createTwoFilesPatch } from 'diff'
 import { type CaSetsInput, PolicyFile } from '../../index.js'
-import { readNamed, readPolicyFile } from '../arguments.js'
-import { onlyFile, runSurvey } from '../check/check.js'
+import { onlyFile, readNamed, readPolicyFile } from '../arguments.js'
 import { EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { lintPolicy } from '../lint/rules.js'
 import { columns, complain, print, printable, remark } from '../output.js'
 import { readPattern } from '../patterns.js'
 import { replaceFile } from '../replace-file.js'
-import { readSurveyOptions, SURVEY_HELP, SURVEY_OPTIONS } from '../survey/options.js'
+import {
+  readSurveyOptions,
+  SURVEY_HELP,
+  SURVEY_OPTIONS,
+  type SurveyValues,
+} from '../survey/options.js'
+import { runSurvey } from '../survey/run.js'
 import { Survey } from '../survey/survey.js'
 import { plural } from '../wording.js'
 import { type Objection, objectionsOf } from './finish.js'
@@ -104,7 +109,7 @@ interface Manner {
 
 async function finish(
   file: OpenFile,
-  values: Parameters<typeof readSurveyOptions>[0] & {
+  values: SurveyValues & {
     readonly pattern: readonly string[]
     readonly pin: readonly string[]
     readonly quiet: boolean

@@ -33,7 +33,11 @@ export const SURVEY_HELP = `\
   --concurrency N       hosts at a time (default 256)
 `
 
-interface SurveyValues {
+/** What the command line says of a survey. */
+export type SurveyOptions = Omit<SurveyPlan, 'policy' | 'patterns' | 'now'>
+
+/** As `parseArgs` gives them. */
+export interface SurveyValues {
   readonly host: readonly string[]
   readonly hosts?: string
   readonly connect: readonly string[]
@@ -44,9 +48,7 @@ interface SurveyValues {
 }
 
 /** Reads them; everything that can be wrong is said before a host is asked. */
-export async function readSurveyOptions(
-  values: SurveyValues,
-): Promise<Omit<SurveyPlan, 'policy' | 'now'>> {
+export async function readSurveyOptions(values: SurveyValues): Promise<SurveyOptions> {
   const vias = values.via.length === 0 ? ['direct'] : [...new Set(values.via)]
   const targets = readTargets(values.connect)
   if (targets.size > 0 && !vias.includes('direct'))

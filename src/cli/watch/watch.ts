@@ -2,13 +2,19 @@
 
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { readDays, readPolicyFile, readSeconds } from '../arguments.js'
-import { DAYS, exitCodeOfFinding, onlyFile, runSurvey, surveyOf } from '../check/check.js'
+import { onlyFile, readDays, readPolicyFile, readSeconds } from '../arguments.js'
+import { exitCodeOfFinding } from '../check/rules.js'
 import { codeOf, EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { onFirstInterrupt } from '../interrupt.js'
 import { complain, print, printable, remark } from '../output.js'
 import { writeWhole } from '../replace-file.js'
-import { readSurveyOptions, SURVEY_HELP, SURVEY_OPTIONS } from '../survey/options.js'
+import {
+  readSurveyOptions,
+  SURVEY_HELP,
+  SURVEY_OPTIONS,
+  type SurveyOptions,
+} from '../survey/options.js'
+import { runSurvey, surveyOf } from '../survey/run.js'
 import type { Survey } from '../survey/survey.js'
 import { Memory, type News } from './memory.js'
 import { Webhook } from './webhook.js'
@@ -62,7 +68,7 @@ export async function watch(args: string[]): Promise<number> {
     name: onlyFile(positionals, values.policy),
     environment,
     plan: await readSurveyOptions(values),
-    days: values.days === undefined ? DAYS : readDays(values.days),
+    days: readDays(values.days),
     isJson: values.json,
     state,
     memory: state === undefined ? Memory.empty() : await readMemory(state),
@@ -75,7 +81,7 @@ export async function watch(args: string[]): Promise<number> {
 interface Watch {
   readonly name: string
   readonly environment: string | undefined
-  readonly plan: Awaited<ReturnType<typeof readSurveyOptions>>
+  readonly plan: SurveyOptions
   readonly days: number
   readonly isJson: boolean
   readonly state: string | undefined
