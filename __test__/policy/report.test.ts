@@ -14,7 +14,7 @@ import {
   type PinReport,
   pinReport,
 } from '../../src/index.js'
-import { codeBlocks, Examples, root } from '../examples.js'
+import { codeBlocks, Examples, root, runNode } from '../examples.js'
 import { type Endpoint, startGenuine, startInterceptor } from '../testkit.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
@@ -309,6 +309,22 @@ describe('reportTo', () => {
     const began = performance.now()
     await client.close()
     expect(performance.now() - began).toBeLessThan(8_000)
+    silent.close()
+  })
+
+  test('a collector that never answers keeps no process alive', async () => {
+    const silent = createTcpServer()
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    await using server = await start()
+    const { port } = silent.address() as AddressInfo
+    const options = refusing(server, {
+      reportTo: { url: `https://${COLLECTOR}:${port}/`, timeout: 200 },
+    })
+    const script = `
+const { Client } = require(${JSON.stringify(join(root, 'dist/cjs/index.js'))})
+new Client(${JSON.stringify(options)}).get(${JSON.stringify(server.url)}).catch(({ code }) => console.log(code))
+`
+    expect(await runNode(['-e', script])).toBe('ERR_BAD_PIN\n')
     silent.close()
   })
 

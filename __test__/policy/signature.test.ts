@@ -13,6 +13,7 @@ import {
   signPolicy,
   type VerifyPolicy,
 } from '../../src/index.js'
+import { codeBlocks, root, runNode } from '../examples.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
 const [A, B] = [pinOf(1), pinOf(2)]
@@ -412,6 +413,48 @@ test.each([
   await expect(read(path, verify as never)).rejects.toEqual(refused)
   await expect(Policy.watch(path, { verify: verify as never })).rejects.toEqual(refused)
   await expect(read(path, verify as never)).rejects.not.toThrow('hunter2')
+})
+
+test('a misspelt option is refused, and not taken for none', async () => {
+  const path = signedFile(1, [theirs])
+  const misspelt = { verfy: { keys } } as never
+  for (const reading of [
+    () => Policy.fromFile(path, misspelt),
+    () => PolicyFile.read(path, misspelt),
+    () => Policy.watch(path, misspelt),
+  ])
+    await expect(reading()).rejects.toMatchObject({
+      code: 'ERR_POLICY_INVALID_OPTION',
+      message: expect.stringContaining('did you mean verify?'),
+    })
+  await Policy.fromFile(path, {})
+})
+
+test('the example of the manual verifies', async () => {
+  const manual = readFileSync(join(root, 'docs', 'policy-file.md'), 'utf8')
+  const source = codeBlocks(manual, 'js').find((block) => block.includes('verify')) ?? ''
+  const path = signedFile(1)
+  const pem = join(top, 'signing.pub.pem')
+  writeFileSync(pem, ours.publicKey.export({ type: 'spki', format: 'pem' } as never))
+  const state = `${newPath()}.state`
+  const folder = mkdtempSync(join(root, 'dist', 'examples-')) // within the package, which may then import itself by name
+  const script = join(folder, 'example.mjs')
+  writeFileSync(
+    script,
+    `${source
+      .replace("'policy.json'", JSON.stringify(path))
+      .replace("'signing.pub.pem'", JSON.stringify(pem))
+      .replace("'/var/lib/app/policy-seen.json'", JSON.stringify(state))}
+console.log(policy.lookup('a.test').pins.length)\n`,
+  )
+  try {
+    expect(await runNode([script])).toBe('1\n')
+    expect(JSON.parse(readFileSync(state, 'utf8'))).toMatchObject({ version: 1 })
+    rmSync(`${path}.sig`)
+    await expect(runNode([script])).rejects.toThrow('ERR_POLICY_UNSIGNED')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test.each([

@@ -4,6 +4,7 @@ import {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -23,7 +24,7 @@ import {
   WatchedPolicy,
   type WatchOptions,
 } from '../../src/index.js'
-import { root, runNode } from '../examples.js'
+import { codeBlocks, Examples, root, runNode } from '../examples.js'
 import { startGenuine } from '../testkit.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
@@ -366,6 +367,28 @@ console.log(policy.policy.lookup('a.test').pins.length)
 `,
   )
   expect(await runNode([script])).toBe('1\n')
+})
+
+test('the example of the manual follows a file', async () => {
+  const manual = readFileSync(join(root, 'docs', 'policy-file.md'), 'utf8')
+  const source = codeBlocks(manual, 'js').find((block) => block.includes("'swap'")) ?? ''
+  const path = join(folder(), 'policy.json')
+  writeFileSync(path, textOf(A))
+  await using server = await startGenuine()
+  const examples = new Examples(server.ca, server.port, [["'policy.json'", JSON.stringify(path)]])
+  try {
+    const more = `import { writeFileSync } from 'node:fs'
+writeFileSync(${JSON.stringify(path)}, ${JSON.stringify(textOf(A, B))})
+await policy.reload()
+writeFileSync(${JSON.stringify(path)}, '')
+console.error = console.log
+await policy.reload().catch(() => {})
+`
+    const told = await examples.run(source + more)
+    expect(told).toBe(`in force: [ 'a.test' ] [] []\n${path}:1:1: no JSON: the file is empty\n`)
+  } finally {
+    examples.remove()
+  }
 })
 
 test.each([

@@ -1,7 +1,7 @@
 // A policy file: read, checked, and made into a policy for one of its environments. docs/policy-file.md is its manual.
 
 import { readFile } from 'node:fs/promises'
-import { type ErrorCode, invalidArgument, nameOf, PolicyError } from '../errors.js'
+import { type ErrorCode, invalidArgument, invalidOption, nameOf, PolicyError } from '../errors.js'
 import { nearestOf } from '../nearest.js'
 import {
   type CaSetChange,
@@ -102,6 +102,7 @@ export class PolicyFile {
 
   /** Reads the file at `path`; rejects with the system's error, or a {@link PolicyError} for what the file says. */
   static async read(path: string, options: ReadOptions = {}): Promise<PolicyFile> {
+    readOnly(options, ['verify'])
     const verifier = verifierOf(options.verify)
     const bytes = await readFile(path)
     // named sets are the lock's to tell, so the lock is signed with the file
@@ -470,7 +471,8 @@ export async function readPolicy(
   path: string,
   options: EnvironmentOptions & ReadOptions,
 ): Promise<{ policy: Policy; signature: PolicySignature | null }> {
-  const file = await PolicyFile.read(path, options)
+  readOnly(options, ['environment', 'verify'])
+  const file = await PolicyFile.read(path, { verify: options.verify })
   return { policy: file.in(options.environment).toPolicy(), signature: file.signature }
 }
 
@@ -622,6 +624,18 @@ async function readIfThere(name: string): Promise<Buffer | null> {
   } catch (error) {
     if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return null
     throw error
+  }
+}
+
+/** Refuses options of other names: a misspelt `verify` would believe everybody. */
+function readOnly(options: object, names: readonly string[]): void {
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('options', `the options are ${nameOf(options)}: give an object`)
+  for (const name of Object.keys(options)) {
+    if (names.includes(name)) continue
+    const nearest = nearestOf(name, names)
+    const mend = nearest === undefined ? `there is ${names.join(', ')}` : `did you mean ${nearest}?`
+    throw invalidOption(name, `a policy file has no option ${JSON.stringify(name)}: ${mend}`)
   }
 }
 

@@ -83,7 +83,7 @@ export function signPolicy(
     throw wrong('version is no whole number from 1')
   const text = signedText(version, end, { policy: bytesOf(policy), lock: bytesOf(lock ?? null) })
   const signatures = listOf(keys).map((input, index) => {
-    const key = readKey(input, `keys[${index}]`, 'private')
+    const key = readKey(input, `keys[${index}]`, 'private', 'keys')
     return { key: idOf(createPublicKey(key)), signature: sign(null, text, key).toString('base64') }
   })
   return { format: 1, version, expires: end, signatures }
@@ -126,7 +126,7 @@ export class Verifier {
     const keys = new Map<string, KeyObject>()
     const given = listOf(own.get('keys'))
     for (const [index, input] of given.entries()) {
-      const key = readKey(input, `verify.keys[${index}]`, 'public')
+      const key = readKey(input, `verify.keys[${index}]`, 'public', 'verify')
       keys.set(idOf(key), key)
     }
     if (keys.size === 0) throw wrongOption('verify.keys is empty: give at least one public key')
@@ -312,7 +312,12 @@ function idOf(key: KeyObject): string {
   return `sha256/${createHash('sha256').update(spki).digest('base64')}`
 }
 
-function readKey(input: unknown, place: string, kind: 'public' | 'private'): KeyObject {
+function readKey(
+  input: unknown,
+  place: string,
+  kind: 'public' | 'private',
+  option: string,
+): KeyObject {
   let key: KeyObject
   try {
     if (input instanceof KeyObject) key = input
@@ -320,16 +325,18 @@ function readKey(input: unknown, place: string, kind: 'public' | 'private'): Key
     else key = createPublicKey(sourceOf(input, 'spki'))
   } catch {
     // not why: it could tell of a secret
-    throw wrongOption(`${place} is no ${kind} key in PEM or DER, or is encrypted`)
+    throw invalidOption(option, `${place} is no ${kind} key in PEM or DER, or is encrypted`)
   }
   if (kind === 'private' ? key.type !== 'private' : key.type === 'secret')
-    throw wrongOption(`${place} is no ${kind} key`)
+    throw invalidOption(option, `${place} is no ${kind} key`)
   if (kind === 'public' && key.type === 'private')
-    throw wrongOption(
+    throw invalidOption(
+      option,
       `${place} is a private key: give the public one, and keep this to whoever signs`,
     )
   if (key.asymmetricKeyType !== 'ed25519')
-    throw wrongOption(
+    throw invalidOption(
+      option,
       `${place} is a key of ${key.asymmetricKeyType ?? 'another kind'}: give one of Ed25519`,
     )
   return key

@@ -121,7 +121,8 @@ export class WatchedPolicy extends LivePolicy {
     if (typeof file !== 'string') throw invalidArgument(`file is ${nameOf(file)}: give a path`)
     const settings = readSettings(options)
     const look = await lookAt(resolve(file)) // before it is read: what changes meanwhile is read again
-    const read = await readPolicy(file, settings)
+    const { environment, verify } = settings
+    const read = await readPolicy(file, { environment, verify })
     const watched = new WatchedPolicy(file, read, look, settings)
     await watched.#follow()
     watched.#hint(settings.debounce) // what has changed before it was followed
