@@ -1,11 +1,11 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
-const source = fileURLToPath(new URL('./src/index.ts', import.meta.url))
+const sourceOf = (name: string) => fileURLToPath(new URL(`./src/${name}.ts`, import.meta.url))
 
 /** Tests name the package as users do and get its source; __test__/packaging tests what is built from it. */
 export default defineConfig({
-  resolve: { alias: { pinfetch: source } },
+  resolve: { alias: { 'pinfetch/formats': sourceOf('formats'), pinfetch: sourceOf('index') } },
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,

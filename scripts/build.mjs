@@ -55,14 +55,22 @@ mkdirSync('dist/esm', { recursive: true })
 writeFileSync('dist/cjs/package.json', '{ "type": "commonjs" }\n')
 writeFileSync('dist/esm/package.json', '{ "type": "module" }\n')
 
-const names = Object.keys(createRequire(import.meta.url)('../dist/cjs/index.js')).sort()
+const names = reexport('index')
 if (!names.includes('Client') || !names.includes('BadPinError')) {
   throw new Error(`dist/cjs/index.js exports ${names.join(', ') || 'nothing'}`)
 }
-writeFileSync(
-  'dist/esm/index.js',
-  `import pinfetch from '../cjs/index.js'\n\nexport const {\n${names.map((name) => `  ${name},\n`).join('')}} = pinfetch\n`,
-)
+
+// a bundle of its own, which few programs load; what it shares with the library is the library's
+const formats = await build({
+  ...shared,
+  entryPoints: ['src/formats.ts'],
+  outfile: 'dist/cjs/formats.js',
+  format: 'cjs',
+  metafile: true,
+  plugins: [oneImplementation('./index.js')],
+})
+appendFileSync('dist/cjs/formats.js', noticesOf(Object.keys(formats.metafile.inputs)))
+reexport('formats')
 
 if (!existsSync('src/cli/main.ts')) throw new Error('src/cli/main.ts, the command line, is missing')
 const { metafile } = await build({
@@ -72,18 +80,7 @@ const { metafile } = await build({
   format: 'esm',
   banner: { js: CLI_BANNER },
   metafile: true,
-  plugins: [
-    pages,
-    {
-      name: 'the one implementation',
-      setup(build) {
-        build.onResolve({ filter: /^(?:\.\.\/)+index\.js$/ }, () => ({
-          path: './esm/index.js',
-          external: true,
-        }))
-      },
-    },
-  ],
+  plugins: [pages, oneImplementation('./esm/index.js')],
 })
 appendFileSync('dist/cli.js', noticesOf(Object.keys(metafile.inputs)))
 chmodSync('dist/cli.js', 0o755)
@@ -98,6 +95,26 @@ cpSync('dist/esm', 'dist/cjs', {
   recursive: true,
   filter: (from) => !/\.(js|json)$/.test(from),
 })
+
+/** Writes an ES module that has what the CommonJS module of the same name has; returns the names. */
+function reexport(module) {
+  const names = Object.keys(createRequire(import.meta.url)(`../dist/cjs/${module}.js`)).sort()
+  writeFileSync(
+    `dist/esm/${module}.js`,
+    `import pinfetch from '../cjs/${module}.js'\n\nexport const {\n${names.map((name) => `  ${name},\n`).join('')}} = pinfetch\n`,
+  )
+  return names
+}
+
+/** An esbuild plugin that leaves the library out: it is at `path`, once for all. */
+function oneImplementation(path) {
+  return {
+    name: 'the one implementation',
+    setup(build) {
+      build.onResolve({ filter: /^(?:\.\.\/)+index\.js$/ }, () => ({ path, external: true }))
+    },
+  }
+}
 
 /** The licences of the packages that `files` are from, as a comment: what is bundled is distributed. */
 function noticesOf(files) {

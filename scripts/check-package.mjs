@@ -6,10 +6,12 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 const manifest = read('package.json')
 const problems = []
 
-const entry = manifest.exports['.']
+const entries = Object.values(manifest.exports).filter((entry) => typeof entry === 'object')
 const named = [
   ...manifest.files,
-  ...[entry.import, entry.require].flatMap((condition) => [condition.types, condition.default]),
+  ...entries
+    .flatMap((entry) => [entry.import, entry.require])
+    .flatMap((condition) => [condition.types, condition.default]),
   ...Object.values(manifest.bin),
 ]
 for (const path of new Set(named)) {

@@ -103,6 +103,21 @@ ${JAVASCRIPT}`,
   expectAnswers(installed('node', ['both.mjs']))
 })
 
+test('the formats are one part of the package, which shares its classes with the other', () => {
+  writeFileSync(
+    join(folder, 'formats.mjs'),
+    `import { createRequire } from 'node:module'
+import { PolicyError } from 'pinfetch'
+import { importPolicy } from 'pinfetch/formats'
+const cjs = createRequire(import.meta.url)('pinfetch/formats')
+const thrown = (read) => { try { read('android', '<a') } catch (error) { return error } }
+const errors = [importPolicy, cjs.importPolicy].map(thrown)
+console.log(errors.map((error) => error.constructor === PolicyError), importPolicy === cjs.importPolicy)
+`,
+  )
+  expect(installed('node', ['formats.mjs'])).toBe('[ true, true ] true\n')
+})
+
 test('the command is installed', () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   expect(installed('node_modules/.bin/pinfetch', ['--version'])).toBe(`pinfetch ${version}\n`)

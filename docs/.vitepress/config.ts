@@ -81,7 +81,6 @@ function sidebar() {
       page('Rotating keys', '/rotation'),
       page('Reports', '/reports'),
       page('Lint', '/lint'),
-      page('Migrating', '/migrating'),
       page('Other formats', '/formats'),
     ]),
     group('At work', [

@@ -1,15 +1,17 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { PolicyError, PolicyFile } from 'pinfetch'
-import { describe, expect, test } from 'vitest'
-import type { Conversion, FormatOptions } from '../../../src/policy/formats/conversion.js'
 import {
+  type Conversion,
   exportPolicy,
-  FORMATS,
+  type FormatOptions,
   importPolicy,
   type PolicyFormat,
-} from '../../../src/policy/formats/formats.js'
+} from 'pinfetch/formats'
+import { describe, expect, test } from 'vitest'
+import { FORMATS } from '../../../src/policy/formats/formats.js'
+import { codeBlocks, root, runNode } from '../../examples.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
 const [P1, P2, P3, P4, P5] = [pinOf(1), pinOf(2), pinOf(3), pinOf(4), pinOf(5)]
@@ -451,6 +453,80 @@ describe('an export', () => {
   })
 })
 
+describe('whatever stands there', () => {
+  const samples: Readonly<Record<PolicyFormat, string>> = {
+    android: read('network_security_config.xml'),
+    trustkit: read('Info.plist'),
+    ios: read('Info.plist'),
+    okhttp: read('Pins.kt'),
+    hpkp: `Public-Key-Pins: pin-sha256="${bare(1)}"; max-age=60; includeSubDomains`,
+    curl: `--pinnedpubkey 'sha256//${bare(1)};sha256//${bare(2)}'`,
+    go: read('pins.go'),
+  }
+  const formats = Object.keys(samples) as PolicyFormat[] // its own keys
+
+  test.each(formats)('an import of %s ends with a policy or with a place', (format) => {
+    const sample = samples[format]
+    /** The sample with a piece of it taken out, doubled or replaced. */
+    const mangled = fc
+      .tuple(
+        fc.nat(sample.length),
+        fc.nat(40),
+        fc.oneof(
+          fc.string({ unit: 'grapheme', maxLength: 6 }),
+          fc.constantFrom('"', '<', '{', '}', '//', '/*', '<dict/>', '\u0000', '&#0;', '*.'),
+        ),
+        fc.boolean(),
+      )
+      .map(([at, length, put, isKept]) =>
+        [sample.slice(0, at), put, sample.slice(isKept ? at : at + length)].join(''),
+      )
+    fc.assert(
+      fc.property(fc.oneof(mangled, fc.string()), (text) => {
+        try {
+          new PolicyFile(importPolicy(format, text, { host: 'a.test' }).text).in()
+        } catch (error) {
+          expect(error).toBeInstanceOf(PolicyError)
+          expect(error).toMatchObject({ line: expect.any(Number), column: expect.any(Number) })
+        }
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test.each(['android', 'trustkit', 'ios'] as const)(
+    '%s nested without end is an error',
+    (format) => {
+      const text = '<dict>'.repeat(100_000) + '</dict>'.repeat(100_000)
+      expect(() => importPolicy(format, text)).toThrow(PolicyError)
+    },
+  )
+
+  test('a format that is none suggests the nearest', () => {
+    const format = 'okhtp' as PolicyFormat // as a caller without types gives it
+    expect(() => importPolicy(format, '')).toThrow('unknown format "okhtp": did you mean okhttp?')
+    expect(() => importPolicy('toString' as PolicyFormat, '')).toThrow('unknown format')
+  })
+})
+
+test('the example of the manual prints what is to be known, and writes the policy', async () => {
+  mkdirSync(join(root, 'dist'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'dist', 'formats-')) // within the package, which it imports by name
+  const [source = ''] = codeBlocks(readFileSync(join(root, 'docs/formats.md'), 'utf8'), 'js')
+  const inside = (name: string) => JSON.stringify(join(folder, name))
+  writeFileSync(
+    join(folder, 'example.mjs'),
+    source
+      .replace("'network_security_config.xml'", inside('network_security_config.xml'))
+      .replace("'policy.json'", inside('policy.json')),
+  )
+  writeFileSync(join(folder, 'network_security_config.xml'), read('network_security_config.xml'))
+  const printed = await runNode([join(folder, 'example.mjs')])
+  expect(printed).toContain('loss in line 26: overridePins lets @raw/extra pass without a pin')
+  expect(readFileSync(join(folder, 'policy.json'), 'utf8')).toContain('**.pay.bank.example')
+  rmSync(folder, { recursive: true })
+})
+
 describe('a round trip', () => {
   const name = fc
     .array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 })
@@ -464,11 +540,12 @@ describe('a round trip', () => {
     { weight: 1, arbitrary: fc.constant({ exclude: true }) },
     { weight: 2, arbitrary: pins.map((list) => ({ pins: list, exclude: true })) },
   )
-  const policies = (scopes: readonly string[]) =>
+  /** Fewer patterns, and none that excludes, for formats that cannot tell which of several holds. */
+  const policies = (scopes: readonly string[], isPlain: boolean) =>
     fc.dictionary(
       fc.tuple(fc.constantFrom(...scopes), name).map((parts) => parts.join('')),
-      set,
-      { minKeys: 1, maxKeys: 8, noNullPrototype: true },
+      isPlain ? pins : set,
+      { minKeys: 1, maxKeys: isPlain ? 3 : 8, noNullPrototype: true },
     )
   const asked = ['', 'a.', 'b.', 'a.b.', 'c.a.', 'b.c.a.', 'x.', 'x.y.', 'x.a.', 'x.y.a.', 'x.a.b.']
 
@@ -505,12 +582,12 @@ describe('a round trip', () => {
   ])('through %s changes no pins where nothing is lost: patterns %j', (format, scopes, options) => {
     let kept = 0
     fc.assert(
-      fc.property(policies(scopes), (hosts) => {
+      fc.property(policies(scopes, format === 'go' || format === 'okhttp'), (hosts) => {
         if (expectSame(format, hosts, options) === 'kept') kept += 1
       }),
       { numRuns: 150 },
     )
-    expect(kept).toBeGreaterThan(20) // else it says nothing
+    expect(kept).toBeGreaterThan(5) // else it says nothing
   })
 
   test('through ios keeps pins with their places, where nothing is lost', () => {
@@ -537,7 +614,7 @@ describe('a round trip', () => {
       ),
       { numRuns: 200 },
     )
-    expect(kept).toBeGreaterThan(20)
+    expect(kept).toBeGreaterThan(5)
   })
 
   test.each<PolicyFormat>(['hpkp', 'curl'])('through %s keeps the pins of one host', (format) => {

@@ -1,6 +1,7 @@
 // Other programs' formats of pins, read into policy files and written from them. docs/formats.md is the manual.
 
 import { PolicyFile } from '../../index.js'
+import { nearestOf } from '../../nearest.js'
 import { ANDROID, exportAndroid, importAndroid } from './android.js'
 import { APPLE, exportApple, importApple } from './apple.js'
 import { type Conversion, type FormatOptions, malformed, Remarks } from './conversion.js'
@@ -12,6 +13,9 @@ import { exportHpkp, HPKP, importHpkp } from './hpkp.js'
 import { exportOkHttp, importOkHttp, OKHTTP } from './okhttp.js'
 import { exportTrustKit, importTrustKit, TRUSTKIT } from './trustkit.js'
 
+/** The name of a format: docs/formats.md. */
+export type PolicyFormat = 'android' | 'trustkit' | 'ios' | 'okhttp' | 'hpkp' | 'curl' | 'go'
+
 interface Converter {
   /** What it is, for people. */
   readonly title: string
@@ -21,7 +25,7 @@ interface Converter {
 }
 
 /** Every format by its name. */
-export const FORMATS = {
+export const FORMATS: Readonly<Record<PolicyFormat, Converter>> = {
   android: {
     title: 'Android network security configuration (XML)',
     abilities: ANDROID,
@@ -64,10 +68,7 @@ export const FORMATS = {
     import: importGo,
     export: exportGo,
   },
-} as const satisfies Record<string, Converter>
-
-/** The name of a format. */
-export type PolicyFormat = keyof typeof FORMATS
+}
 
 /**
  * Reads another program's pins into a policy file that says the same.
@@ -81,7 +82,7 @@ export function importPolicy(
   options: FormatOptions = {},
 ): Conversion {
   const remarks = new Remarks()
-  const hosts = FORMATS[format].import(text, remarks, options)
+  const hosts = converterOf(format).import(text, remarks, options)
   if (Object.keys(hosts).length === 0) throw malformed({ line: 1, column: 1 }, 'it pins no host')
   const file = `${JSON.stringify({ $schema: SCHEMA, version: 1, hosts }, null, 2)}\n`
   new PolicyFile(file).in() // whatever it was made of, it can be used
@@ -105,8 +106,16 @@ export function exportPolicy(
   options: FormatOptions & { readonly environment?: string | undefined } = {},
 ): Conversion {
   const remarks = new Remarks()
-  const { abilities, export: write } = FORMATS[format]
+  const { abilities, export: write } = converterOf(format)
   const exported = new Exported(file, file.in(options.environment), abilities, remarks)
   const text = write(exported, options)
   return { text, remarks: remarks.sorted() }
+}
+
+function converterOf(format: PolicyFormat): Converter {
+  if (Object.hasOwn(FORMATS, format)) return FORMATS[format]
+  const names = Object.keys(FORMATS)
+  const nearest = typeof format === 'string' ? nearestOf(format, names) : undefined
+  const mend = nearest === undefined ? `there are ${names.join(', ')}` : `did you mean ${nearest}?`
+  throw new TypeError(`unknown format ${JSON.stringify(format)}: ${mend}`)
 }

@@ -21,6 +21,8 @@ export function readXml(text: string): Element {
     if (root === null) throw malformed({ line: 1, column: 1 }, 'it has no element')
     return elementOf(root, new Lines(source))
   } catch (cause) {
+    if (cause instanceof RangeError)
+      throw malformed({ line: 1, column: 1 }, 'elements are nested too deeply', cause)
     if (!(cause instanceof XmlError)) throw cause
     const [reason = ''] = cause.message.split(/ \(line \d+/)
     throw malformed(cause, `no XML: ${reason}`)
