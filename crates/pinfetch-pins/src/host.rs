@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls_pki_types::ServerName;
 
 use crate::error::HostError;
+use crate::suffix::is_public_suffix;
 
 /// A server's name in its one canonical form: lower case, IDNA A-labels, no trailing dot; or an IP address, of which an
 /// IPv4-mapped IPv6 one is the IPv4 address that it stands for.
@@ -250,11 +251,6 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), HostError> {
         Ok(number) if digits && number != 0 => Ok((name, Some(number))),
         _ => Err(HostError::Port),
     }
-}
-
-/// Whether anybody may register names right below `name` (publicsuffix.org); unknown top-level names count.
-fn is_public_suffix(name: &str) -> bool {
-    psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.as_bytes() == name.as_bytes())
 }
 
 #[cfg(test)]

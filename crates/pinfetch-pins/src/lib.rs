@@ -19,6 +19,7 @@ mod path;
 mod pin;
 mod policy;
 mod revocation;
+mod suffix;
 mod verifier;
 
 pub use anchors::Anchors;
@@ -36,4 +37,5 @@ pub use path::{
 pub use pin::Pin;
 pub use policy::{EffectivePins, PinSetSource, PinSource, PinsInForce, Policy};
 pub use revocation::RevocationLists;
+pub use suffix::is_public_suffix;
 pub use verifier::{ChainRequest, PinVerifier, Verified, verify_chain};

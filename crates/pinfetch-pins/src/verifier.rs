@@ -18,6 +18,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use crate::anchors::{Anchor, Unfit, subject_name};
 use crate::error::{BadPin, VerifyError};
 use crate::memory::{Memory, Presented};
+use crate::suffix::is_registry_suffix;
 use crate::{
     Anchors, EffectivePins, Host, Pin, RevocationLists, VerifiedPath, hint, key, revocation,
 };
@@ -373,10 +374,7 @@ impl Building<'_> {
         let Some((_, parent)) = name.split_once('.') else {
             return false;
         };
-        let is_registry = psl::suffix(parent.as_bytes()).is_some_and(|suffix| {
-            suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes() == parent.as_bytes()
-        });
-        is_registry
+        is_registry_suffix(parent)
             && !end_entity
                 .valid_dns_names()
                 .any(|own| own.eq_ignore_ascii_case(name))

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use pinfetch_pins::is_public_suffix;
+
 use super::error::CookieError;
-use super::origin::{Origin, is_public_suffix};
+use super::origin::Origin;
 use super::parse::{NAME_AND_VALUE, PathAttribute, SetCookie, is_control};
 
 /// A cookie as a [`CookieJar`](super::CookieJar) holds it. Times are Unix milliseconds.

@@ -1,6 +1,6 @@
 //! A jar as text, in the shape that tough-cookie serialises, so that jars go to and fro.
 
-use pinfetch_pins::Host;
+use pinfetch_pins::{Host, is_public_suffix};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use time::OffsetDateTime;
@@ -8,7 +8,6 @@ use time::format_description::well_known::Rfc3339;
 
 use super::cookie::{Cookie, Part, SameSite};
 use super::error::{CookieError, CookieJarError};
-use super::origin::is_public_suffix;
 use super::parse::{LIFETIME, trim};
 use super::store::Store;
 

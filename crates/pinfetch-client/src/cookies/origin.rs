@@ -79,12 +79,6 @@ pub(super) fn path_matches(request_path: &str, path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || path.ends_with('/') || rest.starts_with('/'))
 }
 
-/// Whether anybody may register names right below `domain` (publicsuffix.org, both of its parts). Unknown top-level
-/// names count, `localhost` among them. Not for addresses.
-pub(super) fn is_public_suffix(domain: &str) -> bool {
-    psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.as_bytes() == domain.as_bytes())
-}
-
 /// Addresses of the loopback interface and the names that stand for them (RFC 6761 §6.3).
 fn is_this_machine(host: &Host) -> bool {
     match host.ip() {
@@ -202,29 +196,6 @@ mod tests {
                 matches,
                 "{request_path} {path}"
             );
-        }
-    }
-
-    #[test]
-    fn public_suffixes_are_those_of_the_list_and_unknown_top_level_names() {
-        for (domain, is_suffix) in [
-            ("com", true),
-            ("co.uk", true),
-            ("github.io", true),   // the list's private part
-            ("anything.ck", true), // *.ck
-            ("www.ck", false),     // !www.ck
-            ("city.kawasaki.jp", false),
-            ("kawasaki.jp", false), // the rule is *.kawasaki.jp
-            ("a.kawasaki.jp", true),
-            ("xn--fiqs8s", true),
-            ("localhost", true),
-            ("intranet", true),
-            ("example.com", false),
-            ("a.localhost", false),
-            ("1.2.3.4", false),
-            ("", false),
-        ] {
-            assert_eq!(is_public_suffix(domain), is_suffix, "{domain}");
         }
     }
 }
