@@ -15,10 +15,13 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['__test__/**/*.test.ts'],
-          exclude: ['__test__/**/*.peers.test.ts'],
+          exclude: ['__test__/**/*.{peers,install,runtimes}.test.ts'],
         },
       },
-      { extends: true, test: { name: 'peers', include: ['__test__/**/*.peers.test.ts'] } },
+      ...['peers', 'install', 'runtimes'].map((name) => ({
+        extends: true as const,
+        test: { name, include: [`__test__/**/*.${name}.test.ts`] },
+      })),
     ],
   },
 })

@@ -84,6 +84,13 @@ const { metafile } = await build({
 })
 appendFileSync('dist/cli.js', noticesOf(Object.keys(metafile.inputs)))
 chmodSync('dist/cli.js', 0o755)
+// where scripts/stage.mjs finds what the bill of materials has to tell; not in the package
+writeFileSync(
+  'dist/bundled.json',
+  JSON.stringify(
+    packagesOf([library, { metafile }].flatMap(({ metafile }) => Object.keys(metafile.inputs))),
+  ),
+)
 
 const declarations = spawnSync('tsc', ['-p', 'tsconfig.build.json'], {
   stdio: 'inherit',
@@ -118,10 +125,7 @@ function oneImplementation(path) {
 
 /** The licences of the packages that `files` are from, as a comment: what is bundled is distributed. */
 function noticesOf(files) {
-  const folders = new Set(
-    files.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []),
-  )
-  const notices = [...folders].sort().map((folder) => {
+  const notices = packagesOf(files).map((folder) => {
     const licence = readdirSync(folder).find((name) => /^licen[cs]e/i.test(name))
     if (licence === undefined) throw new Error(`${folder} is bundled and has no licence text`)
     const { name, version } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'))
@@ -129,4 +133,12 @@ function noticesOf(files) {
     return `${name} ${version}\n\n${text.trim()}\n`
   })
   return notices.length === 0 ? '' : `\n/*!\nBundled:\n\n${notices.join('\n---\n\n')}*/\n`
+}
+
+/** The folders of the packages that `files` are from. */
+function packagesOf(files) {
+  const folders = files.flatMap(
+    (file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? [],
+  )
+  return [...new Set(folders)].sort()
 }

@@ -1,5 +1,6 @@
 // `npm test`: builds all that is tested from what the sources are now, then runs Rust's tests and TypeScript's.
-// `npm run test:peers`: builds the same, then runs the tests against other programs.
+// `npm run test:peers`: builds the same, then runs the tests against other programs; `test:install` those that publish and
+// install the packages, `test:runtimes` those in other runtimes, after installing what they need.
 //
 // Ends with the line `N passed, N failed`, vitest's count of its tests.
 import { spawnSync } from 'node:child_process'
@@ -16,10 +17,12 @@ const PEERS = {
 }
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
-const peers = process.argv.includes('--peers')
-const filters = process.argv.slice(2).filter((argument) => argument !== '--peers')
+const [, project = 'tests'] =
+  process.argv.map((argument) => /^--(peers|install|runtimes)$/.exec(argument)).find(Boolean) ?? []
+const filters = process.argv.slice(2).filter((argument) => argument !== `--${project}`)
+const tools = { install: '__test__/packaging/tools', runtimes: '__test__/runtime/tools' }[project]
 
-if (peers) {
+if (project === 'peers') {
   const missing = Object.entries(PEERS)
     .filter(([program, version]) => spawnSync(program, version, { stdio: 'ignore' }).error)
     .map(([program]) => program)
@@ -38,8 +41,14 @@ for (const target of ['build:native', 'build:testkit', 'build:ts']) {
   }
 }
 
+// too much for everyone's `npm ci`; what runs is programs in packages, so no script is needed
+if (tools && run('npm', ['--prefix', tools, 'ci', '--ignore-scripts', '--no-audit']) !== 0) {
+  console.error(`npm ci failed in ${tools}: nothing was tested`)
+  process.exit(1)
+}
+
 let failed = false
-if (!peers && filters.length === 0) {
+if (project === 'tests' && filters.length === 0) {
   failed = run('cargo', ['test', '--workspace']) !== 0
 }
 
@@ -48,7 +57,7 @@ const report = join(folder, 'report.json')
 const status = run('vitest', [
   'run',
   '--project',
-  peers ? 'peers' : 'tests',
+  project,
   '--reporter=default',
   '--reporter=json',
   `--outputFile.json=${report}`,

@@ -15,25 +15,12 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Endpoint, startGenuine, startInterceptor } from '../testkit.ts'
+import { asJavaScript, expectAnswers, PROGRAM, serversOf } from './program.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const platform = 'linux-x64-gnu'
 
-/** Makes a pinned request to the genuine server and one to an interceptor, and prints what came of them. */
-const PROGRAM = `
-const { hostname, ca, pin, genuine, interceptor } = JSON.parse(process.env.SERVERS ?? '{}')
-const client = new Client({ ca, lookup: { [hostname]: '127.0.0.1' }, pins: { [hostname]: [pin] } })
-async function main() {
-  const response = await client.get(genuine)
-  const text = await response.text()
-  const refusal: unknown = await client.get(interceptor).catch((error: unknown) => error)
-  if (!(refusal instanceof BadPinError)) throw new Error('not refused', { cause: refusal })
-  await client.close()
-  console.log(JSON.stringify([response.status, text, response.tls?.matchedPin === pin, refusal.code]))
-}
-void main()
-`
-const JAVASCRIPT = PROGRAM.replaceAll(': unknown', '')
+const JAVASCRIPT = asJavaScript(PROGRAM)
 
 let folder = ''
 let tarball = ''
@@ -147,10 +134,6 @@ test('every way to resolve the types finds them', () => {
   expect(run(bin('attw'), [tarball, '--no-emoji'], root)).toMatch(/No problems found/)
 }, 60_000)
 
-function expectAnswers(output: string): void {
-  expect(JSON.parse(output)).toEqual([200, expect.stringContaining('genuine'), true, 'ERR_BAD_PIN'])
-}
-
 function pack(from: string): string {
   const output = run('npm', ['pack', '--json', '--pack-destination', folder], from)
   const report = JSON.parse(
@@ -186,17 +169,10 @@ function run(
   path = process.env.PATH,
 ): string {
   const { NODE_OPTIONS: _, ...rest } = process.env
-  const servers = genuine && {
-    hostname: genuine.hostname,
-    ca: genuine.ca,
-    pin: genuine.leafPin,
-    genuine: genuine.url,
-    interceptor: interceptor.url,
-  }
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     cwd,
     encoding: 'utf8',
-    env: { ...rest, PATH: path, SERVERS: JSON.stringify(servers ?? {}) },
+    env: { ...rest, PATH: path, ...(genuine && serversOf(genuine, interceptor)) },
   })
   if (error) throw error
   expect(status, `${program} ${args.join(' ')}:\n${stdout}${stderr}`).toBe(0)
