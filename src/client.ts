@@ -219,12 +219,12 @@ export class Client {
     return new Rehearsal(this.#engine, begin)
   }
 
-  /** What the client's handshakes have shown of its pins, by pattern; see {@link prometheusText}. */
+  /** What the client's handshakes have shown of its pins, by pattern, until it is closed; see {@link prometheusText}. */
   metrics(): Metrics {
     return { patterns: this.#engine.metrics(this.#state) }
   }
 
-  /** The hosts that the client's requests went to, with and without pins. */
+  /** The hosts that the client's requests went to, with and without pins, until it is closed. */
   coverage(): Coverage {
     return this.#engine.coverage(this.#state)
   }

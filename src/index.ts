@@ -100,8 +100,7 @@ export type {
   PolicySet,
 } from './policy-file/model.js'
 export type { ProfileName } from './profile.js'
-export type { HostRehearsal, RehearsalReport } from './rehearsal.js'
-export { Rehearsal } from './rehearsal.js'
+export type { HostRehearsal, Rehearsal, RehearsalReport } from './rehearsal.js'
 export type {
   HeadersInit,
   Information,

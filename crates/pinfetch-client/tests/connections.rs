@@ -18,6 +18,7 @@ use pinfetch_client::{
 };
 use pinfetch_pins::{PinSetSource, PinSource, Policy};
 use pinfetch_testkit::{Authority, CertificateRequest, Identity, Server, ServerOptions};
+use tokio::task::JoinHandle;
 
 const HOST: &str = "api.example.test";
 
@@ -294,23 +295,34 @@ async fn a_swap_that_pins_a_plain_origin_refuses_it_until_another_frees_it() {
 async fn clients_that_come_and_go(http2: bool) {
     let scene = Arc::new(scene(http2));
     let live = LivePolicy::new(policy(&scene.leaf));
+    // odd from when a swap that refuses has resolved until the next is asked for
+    let phase = Arc::new(AtomicU64::new(0));
+    let refused = Arc::new(AtomicU64::new(0));
     let over = Arc::new(AtomicBool::new(false));
     let load: Vec<_> = (0..8)
         .map(|index| {
-            let (scene, over, live) = (scene.clone(), over.clone(), live.clone());
+            let (scene, live) = (scene.clone(), live.clone());
+            let (phase, refused, over) = (phase.clone(), refused.clone(), over.clone());
             tokio::spawn(async move {
                 let url = scene.url();
-                let (mut passed, mut refused) = (0_u64, 0_u64);
-                while !over.load(Ordering::Relaxed) {
+                let mut passed = 0_u64;
+                while !over.load(Ordering::SeqCst) {
                     let client = scene.client_of(&live);
                     for round in 0..4 {
                         let request = Request {
                             reuse: Some(round != 2),
                             ..Request::get(&url)
                         };
+                        let began = phase.load(Ordering::SeqCst);
                         match client.send(request).await {
-                            Ok(_) => passed += 1,
-                            Err(error) if error.code() == Code::BadPin => refused += 1,
+                            Ok(_) => {
+                                let ended = phase.load(Ordering::SeqCst);
+                                assert!(began % 2 == 0 || ended != began, "a swap was passed by");
+                                passed += 1;
+                            }
+                            Err(error) if error.code() == Code::BadPin => {
+                                refused.fetch_add(1, Ordering::SeqCst);
+                            }
                             Err(error) => panic!("{error}"),
                         }
                     }
@@ -318,7 +330,7 @@ async fn clients_that_come_and_go(http2: bool) {
                         client.close(false).await;
                     }
                 }
-                (passed, refused)
+                passed
             })
         })
         .collect();
@@ -329,35 +341,28 @@ async fn clients_that_come_and_go(http2: bool) {
     let stranger = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
     for _ in 0..20 {
         set(stranger).await;
-        let settled = || scene.server.settle(Duration::from_secs(30));
-        assert!(settled().await.unwrap(), "a refused connection stayed open");
-        let before = scene.server.stats().application_bytes;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(settled().await.unwrap(), "a refused connection stayed open");
-        assert_eq!(
-            scene.server.stats().application_bytes,
-            before,
-            "bytes left under pins that refuse"
-        );
+        phase.fetch_add(1, Ordering::SeqCst);
+        let before = refused.load(Ordering::SeqCst);
+        while refused.load(Ordering::SeqCst) < before + 16 {
+            assert!(!load.iter().any(JoinHandle::is_finished), "a client failed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        phase.fetch_add(1, Ordering::SeqCst);
         set(&scene.leaf).await;
         for _ in 0..50 {
             assert_eq!(set(&scene.intermediate).await.closed, 0);
             assert_eq!(set(&scene.leaf).await.closed, 0);
         }
-        let response = scene.client_of(&live).send(Request::get(&scene.url()));
-        assert_eq!(response.await.unwrap().status, 200); // the control
+        let client = scene.client_of(&live);
+        let response = client.send(Request::get(&scene.url())).await.unwrap();
+        assert_eq!(response.status, 200); // the control
     }
-    over.store(true, Ordering::Relaxed);
-    let (mut passed, mut refused) = (0, 0);
+    over.store(true, Ordering::SeqCst);
+    let mut passed = 0;
     for task in load {
-        let (ours, theirs) = task.await.unwrap();
-        passed += ours;
-        refused += theirs;
+        passed += task.await.unwrap();
     }
-    assert!(
-        passed > 0 && refused > 0,
-        "passed {passed}, refused {refused}"
-    );
+    assert!(passed > 0);
     let metrics = live.metrics();
     assert_eq!(metrics.len(), 1);
     assert!(metrics[0].full + metrics[0].resumed > 0, "{metrics:?}");
