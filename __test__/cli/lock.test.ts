@@ -86,6 +86,16 @@ test('sets come and go with the file, and the others stay', async () => {
   expect(read(lockName)).toEqual(lockCaSets(['letsencrypt', 'amazon']))
 })
 
+test('what is noted of a set is told once by lint, and not for each of its roots', async () => {
+  const retired = { pin: 'ca:google', role: 'retired', expires: '2026-01-01' }
+  const text = JSON.stringify({ version: 1, hosts: { 'a.test': [A, 'ca:letsencrypt', retired] } })
+  const path = command.file('retired.json', text)
+  await command.run(['lock', path])
+  const { stdout } = await command.run(['lint', '--at', '2027-01-01', path])
+  expect(stdout.match(/retired-pin/g)).toHaveLength(1)
+  expect(stdout).toContain('ca:google is retired, and was to go on 2026-01-01')
+})
+
 test('prints lines of JSON', async () => {
   const path = command.file('json.json', policy('ca:letsencrypt'))
   rmSync(command.path('json.lock.json'), { force: true })

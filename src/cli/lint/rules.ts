@@ -92,7 +92,9 @@ function strength({ pattern, set }: PatternSet, index: PatternIndex): Finding[] 
   const { pointer } = set
   const findings: Finding[] = []
   if (pins.length < ENOUGH_PINS) {
-    const retired = inForce.some(({ role }) => role === 'retired') ? ' that is not retired' : ''
+    const retired = inForce.some(({ role }) => role === 'retired')
+      ? ` that ${pins.length === 1 ? 'is' : 'are'} not retired`
+      : ''
     findings.push(
       found(
         'few-pins',
@@ -164,9 +166,10 @@ function dates(set: PolicySet, { now, days }: Horizon): Finding[] {
         ),
       )
   }
-  for (const { pin, role, label, expires, pointer } of set.pins) {
+  for (const { pin, caSet, role, label, expires, pointer } of set.pins) {
     if (expires === null || expires > now) continue
-    const name = label === null ? pin : `${label} (${pin})`
+    const key = caSet === null ? pin : `ca:${caSet}` // told once for all its roots
+    const name = label === null ? key : `${label} (${key})`
     findings.push(
       role === 'retired'
         ? found(
