@@ -161,15 +161,15 @@ test('an environment is chosen, wildcards have their hosts named, and those with
   expect(unnamed.stderr).toContain('wildcards only')
 })
 
-test('a hundred and more hosts are asked at once, and told in the order of the file', async () => {
-  const names = Array.from({ length: 150 }, (_, index) => `h${index}.test`)
-  await using server = await startGenuine({ names })
+test('a thousand hosts are asked, and told in the order of the file', async () => {
+  const names = Array.from({ length: 1000 }, (_, index) => `h${index}.x.test`)
+  await using server = await startGenuine({ names: ['*.x.test'] })
   const pins = [server.leafPin, spare]
   const args = arrange(server, 'many.json', Object.fromEntries(names.map((name) => [name, pins])))
 
   const ended = await command.run(args)
 
-  expect(ended.stderr).toBe('pinfetch: 150 hosts asked: 150 pinned\n')
+  expect(ended.stderr).toEqual(expect.stringMatching(/pinfetch: 1000 hosts asked: 1000 pinned\n$/))
   expect(ended.code).toBe(0)
   const told = ended.stdout
     .trimEnd()

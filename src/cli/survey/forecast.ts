@@ -65,11 +65,20 @@ function mayBeKeyOf({ role, caSet }: PolicyPin, key: Key): boolean {
 
 /** Whether a path of `keys` has what every set requires of all that are in force. */
 function holds(sets: readonly PatternSet[], keys: readonly Key[]): boolean {
-  const pins = sets.flatMap(({ set }) => set.pins)
+  return sets.every((of) => holdsBy(of, sets, keys))
+}
+
+/** Whether a path of `keys` has what one set requires, by the pins of all `sets`. */
+export function holdsBy(
+  { set }: PatternSet,
+  sets: readonly PatternSet[],
+  keys: readonly Key[],
+): boolean {
+  const pins = sets.flatMap((of) => of.set.pins)
   const pinned = keys.filter(({ pin, role }) =>
     pins.some((of) => of.pin === pin && countsAt(of.at, role)),
   )
-  return sets.every(({ set }) => isMet(set.require, pinned))
+  return isMet(set.require, pinned)
 }
 
 function isMet(requirement: PolicyRequirement, pinned: readonly Key[]): boolean {

@@ -5,10 +5,10 @@ import { Client, type ClientOptions, type FilePolicy, type PathCertificate } fro
 import { type Authority, bare, format } from '../authority.js'
 import { codeOf, messageOf } from '../exit.js'
 import { PatternIndex, type PatternSet } from '../patterns.js'
-import { countsAt, forecastOf } from './forecast.js'
+import { countsAt, forecastOf, holdsBy } from './forecast.js'
 import { Forwarder, type Targets, type Way } from './forward.js'
 import { type Hosts, hostsOf } from './hosts.js'
-import type { SeenCertificate, Sight, SurveyedHost, Verdict } from './record.js'
+import type { SeenCertificate, Sight, SurveyedHost } from './record.js'
 
 /** What a survey looks at, and from where. */
 export interface SurveyPlan {
@@ -188,8 +188,9 @@ export class Survey {
     try {
       const seen = await client.serverPins(authority, { proxy })
       const path = this.#described(seen.path, sets)
-      const verdict: Verdict =
-        sets.length === 0 ? 'unpinned' : path.some(({ pinned }) => pinned) ? 'pinned' : 'reported'
+      // what is enforced holds, or there were an error
+      const isReported = sets.some((of) => of.set.mode === 'report' && !holdsBy(of, sets, path))
+      const verdict = sets.length === 0 ? 'unpinned' : isReported ? 'reported' : 'pinned'
       return { via, verdict, remoteAddress: reached() ?? seen.remoteAddress, path }
     } catch (thrown) {
       // a proxy of our own has refused: why, it knows
