@@ -122,6 +122,17 @@ val certificatePinner: CertificatePinner = CertificatePinner.Builder()
   })
 })
 
+test('a named set is written as the roots that its lock has', async () => {
+  const content = JSON.stringify({ version: 1, hosts: { 'a.test': ['ca:letsencrypt'] } })
+  const path = command.file('sets.json', content)
+  expect(await command.run(['export', 'okhttp', path])).toMatchObject({ code: 6, stdout: '' })
+  expect((await command.run(['lock', path])).code).toBe(0)
+  const told = await command.run(['export', 'okhttp', path])
+  expect(told.code).toBe(0)
+  expect(told.stdout).toContain('sha256/C5+lpZ7tcVwmwQIMcRtPbsQtWLABXhQzejna0wHFr8M=') // ISRG Root X1
+  expect(told.stderr).toContain('note: a.test: ca:letsencrypt is written as the pins')
+})
+
 test.each([
   [['import'], 'give a format: there are android, '],
   [['import', 'andriod', 'x'], 'unknown format "andriod": did you mean android?'],

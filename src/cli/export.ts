@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util'
 import { PolicyFile } from '../index.js'
 import { exportPolicy } from '../policy/formats/formats.js'
+import { readPolicyFile } from './arguments.js'
 import {
   CONVERSION_OPTIONS,
   deliver,
@@ -13,7 +14,7 @@ import {
   readFormatOptions,
   readText,
 } from './conversions.js'
-import { EXIT } from './exit.js'
+import { EXIT, FileError } from './exit.js'
 import { print } from './output.js'
 
 export const EXPORT_HELP = `Usage: pinfetch export [options] FORMAT FILE
@@ -48,10 +49,18 @@ export async function exportPins(args: string[]): Promise<number> {
   const name = readFileName(positionals, 'the policy file')
   const { environment } = values
   const options = { ...readFormatOptions(format, values), environment }
-  const text = await readText(name)
   const shown = name === '-' ? 'stdin' : name
-  const conversion = located(shown, () =>
-    exportPolicy(format, new PolicyFile(text, { file: shown }), options),
-  )
+  // a file's lock is beside it: stdin has none
+  const file = name === '-' ? await readFileFromStdin(shown) : await readPolicyFile(name)
+  const conversion = located(shown, () => exportPolicy(format, file, options))
   return deliver(conversion, shown, format, values)
+}
+
+async function readFileFromStdin(shown: string): Promise<PolicyFile> {
+  const text = await readText('-')
+  try {
+    return new PolicyFile(text, { file: shown })
+  } catch (cause) {
+    throw FileError.of(shown, cause)
+  }
 }

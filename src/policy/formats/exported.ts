@@ -121,6 +121,9 @@ export class Exported {
       else if (expires.at.getTime() % DAY !== 0)
         remarks.loss(at, `${pattern}: ${name} ends sets with days: it ends on ${dayOf(set)}`)
     }
+    const caSets = new Set(set.pins.flatMap(({ caSet }) => (caSet === null ? [] : [caSet])))
+    for (const caSet of caSets)
+      remarks.note(at, `${pattern}: ca:${caSet} is written as the pins that it stands for now`)
     if (set.pins.some(({ label, note, role }) => label ?? note ?? role))
       remarks.note({ line: 1, column: 1 }, `labels, roles and notes of pins are left out`)
     return true
