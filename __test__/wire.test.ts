@@ -73,7 +73,11 @@ function pinsOf(policy: Vector['policy']): Iterable<[string, unknown]> {
       : Object.fromEntries(Object.entries(pin).map(([key, hex]) => [key, Buffer.from(hex, 'hex')]))
   return policy.map((set: Vector) => [
     set.pattern,
-    set.exclude ? { exclude: true } : set.pins.map(bytes),
+    set.exclude
+      ? { exclude: true }
+      : set.rules
+        ? { ...set.rules, pins: set.pins }
+        : set.pins.map(bytes),
   ])
 }
 
@@ -98,7 +102,8 @@ function write(out: Writer, vector: Vector): void {
       break
     case 'SET_POLICY': {
       const policy = new Writer(8)
-      writePolicy(policy, pinsOf(vector.policy))
+      const options = Object.entries({ unpinned: vector.unpinned, blocked: vector.blocked })
+      writePolicy(policy, pinsOf(vector.policy), undefined, new Map(options))
       writeSetPolicy(out, id, client, vector.force, policy.written())
       break
     }
@@ -213,6 +218,7 @@ describe('completions', () => {
         expect(facts).toEqual({
           ...{ protocol, cipherSuite, resumed, alpn },
           ...{ remoteAddress, times, matchedPin },
+          reportedPatterns: [],
         })
         expect(readPathPins(path)).toEqual(vector.pathPins)
         break

@@ -11,13 +11,17 @@ export interface BadPinRequest {
   readonly headers: Headers
 }
 
-/** A request was refused for its pins: the request, and all that the {@link BadPinError} reports. */
+/**
+ * A request was refused for its pins, or would have been if pins in report mode were enforced: the request, and all that
+ * the {@link BadPinError} reports. Of the latter, `patterns` are those in report mode, `presentedChain` is empty, and so is
+ * the path over `http:`.
+ */
 export interface BadPinEvent extends BadPinReport {
   readonly request: BadPinRequest
-  /** What the request's promise is about to reject with. */
+  /** What the request's promise is about to reject with, or would have. */
   readonly error: BadPinError
-  /** True: nothing was sent. */
-  readonly enforced: true
+  /** True: nothing was sent. False: the pins are in report mode, and the request goes on. */
+  readonly enforced: boolean
 }
 
 /** Told of a bad pin. An async handler is started and not awaited. */
@@ -31,7 +35,7 @@ export function defaultBadPinHandler(): void {
 const SECRET = new Set(['authorization', 'cookie', 'proxy-authorization'])
 
 /**
- * Tells the handler, and whoever subscribed to the channel, of a refused request.
+ * Tells the handler, and whoever subscribed to the channel, of a request that is refused, or would be.
  *
  * Never throws: what the handler throws, or rejects with, becomes a warning, since nothing may replace the error.
  */
@@ -41,6 +45,7 @@ export function tellBadPin(
   method: string,
   url: string,
   headers: readonly string[] | null,
+  enforced = true,
 ): void {
   if (handler === null && !channels.badPin.hasSubscribers) return
   const {
@@ -52,6 +57,7 @@ export function tellBadPin(
     verifiedPath,
     presentedChain,
     remoteAddress,
+    blockedPin,
     hint,
     diagnosis,
   } = error
@@ -65,10 +71,11 @@ export function tellBadPin(
     verifiedPath,
     presentedChain,
     remoteAddress,
+    blockedPin,
     hint,
     diagnosis,
     error,
-    enforced: true,
+    enforced,
   }
   channels.badPin.publish(event)
   if (handler !== null) tell('onBadPin', handler, event)

@@ -15,6 +15,8 @@ export interface TlsFacts {
   readonly matchedPin: string | null
   /** The verified path, end entity first, trust anchor last; empty where nothing was verified. */
   readonly verifiedPath: readonly PathCertificate[]
+  /** The patterns in report mode that would have refused the connection; empty where all is well. */
+  readonly reportedPatterns: readonly string[]
 }
 
 /** A connection's facts, read when they are asked for. */
@@ -47,6 +49,7 @@ export class Connection {
         alpn: facts.alpn,
         resumed: facts.resumed,
         matchedPin: facts.matchedPin,
+        reportedPatterns: facts.reportedPatterns,
         get verifiedPath() {
           verifiedPath ??= describePath(facts.path)
           return verifiedPath

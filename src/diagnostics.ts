@@ -90,7 +90,7 @@ export function connectionFacts(id: number, connection: Connection): ConnectionF
   }
 }
 
-/** Published for each request that is refused for its pins, before `onBadPin` is called. */
+/** Published for each request that is refused for its pins, or would be in report mode, before `onBadPin` is called. */
 export type BadPinMessage = BadPinEvent
 
 /** Published when a watched policy file says what cannot be put in force, before its event. */
@@ -99,6 +99,25 @@ export interface PolicyFaultMessage {
   readonly file: string
   /** The system's error, or a {@link PolicyError}. */
   readonly error: unknown
+}
+
+/** Published when a host without pins is asked for the first time, where `unpinned` is `warn`. */
+export interface UnpinnedMessage {
+  readonly hostname: string
+  readonly port: number
+}
+
+/** Published when a host is asked of whose pin sets one ends within 30 days, and again when it has ended. */
+export interface PolicyExpiryMessage {
+  readonly hostname: string
+  readonly port: number
+  /** The pattern of the set, in canonical form. */
+  readonly pattern: string
+  /** When it ends, or ended. */
+  readonly at: Date
+  /** What becomes of its hosts then (`then` in policies). */
+  readonly afterwards: 'enforce' | 'report' | 'refuse'
+  readonly hasEnded: boolean
 }
 
 /** Every `node:diagnostics_channel` of pinfetch. Nothing is made for a channel without subscribers. */
@@ -121,4 +140,8 @@ export const channels = {
   policySwap: channel('pinfetch:policy:swap'),
   /** {@link PolicyFaultMessage} */
   policyFault: channel('pinfetch:policy:fault'),
+  /** {@link UnpinnedMessage} */
+  unpinned: channel('pinfetch:unpinned'),
+  /** {@link PolicyExpiryMessage} */
+  policyExpiry: channel('pinfetch:policy:expiry'),
 } as const

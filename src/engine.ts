@@ -10,7 +10,7 @@ import { BadPinError, diagnose, nameOf, PinfetchError } from './errors.js'
 import { tell } from './handler.js'
 import { Headers, isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
-import { type Logger, log } from './logger.js'
+import { type LogFacts, type Logger, log } from './logger.js'
 import { ask } from './lookup.js'
 import { type PatternMetrics, readMetrics } from './metrics.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
@@ -34,14 +34,18 @@ import {
   type BodyRecord,
   Completion,
   type CookiesRecord,
+  type EndingRecord,
+  type HostRecord,
   informationHeaders,
   informationStatus,
   type ProxyStats,
   Reader,
   readBody,
   readCookies,
+  readEnding,
   readFailure,
   readHandshake,
+  readHost,
   readProxyStats,
   readServerPins,
   responseBody,
@@ -119,10 +123,10 @@ export class Engine {
   /** Responses of the batch under way that lie in a large chunk. */
   #batch: Response[] = []
   readonly #uploads = new Map<number, { upload: Upload; pending: Pending; incoming?: Incoming }>()
-  /** Clients whose lookup function or cookie jar the engine asks. */
-  readonly #asked = new Map<number, WeakRef<ClientState>>()
+  /** Clients, for what the engine asks them, and tells of them. */
+  readonly #clients = new Map<number, WeakRef<ClientState>>()
   readonly #released = new FinalizationRegistry<number>((handle) => {
-    this.#asked.delete(handle)
+    this.#clients.delete(handle)
     writeRelease(this.#out, handle)
     this.#schedule()
   })
@@ -156,7 +160,7 @@ export class Engine {
     const { onBadPin, lookup, jar, logger } = settings
     const state = { handle, onBadPin, lookup, jar, logger, reporter }
     this.#released.register(state, state.handle, state)
-    if (lookup !== null || jar !== null) this.#asked.set(state.handle, new WeakRef(state))
+    this.#clients.set(state.handle, new WeakRef(state))
     return state
   }
 
@@ -351,7 +355,7 @@ export class Engine {
     }
     this.#released.unregister(state)
     await this.#task(state, (id) => writeClose(this.#out, id, state.handle, reason !== null))
-    this.#asked.delete(state.handle)
+    this.#clients.delete(state.handle)
   }
 
   #task(state: ClientState, write: (id: number) => void): Promise<Outcome> {
@@ -481,6 +485,15 @@ export class Engine {
       case Completion.information:
         this.#inform(number, chunk, at)
         break
+      case Completion.reported:
+        this.#report(number, new Reader(chunk, at + 5))
+        break
+      case Completion.unpinned:
+        this.#tellUnpinned(number, readHost(new Reader(chunk, at + 5)))
+        break
+      case Completion.ending:
+        this.#tellEnding(number, readEnding(new Reader(chunk, at + 5)))
+        break
       case Completion.saved:
         this.#settle(number, (pending) => pending.resolve(new Reader(chunk, at + 5).i64()))
         break
@@ -548,6 +561,36 @@ export class Engine {
     const status = informationStatus(chunk, at)
     const headers = new Headers(informationHeaders(chunk, at))
     tell('onInformation', handler, { status, headers })
+  }
+
+  /** A request goes on that pins in report mode would refuse. */
+  #report(id: number, record: Reader): void {
+    const pending = this.#waiting.of(id)
+    if (pending === undefined) return
+    const error = toError(readFailure(record))
+    if (!(error instanceof BadPinError)) return
+    diagnose(error, this.#memory.diagnose(error))
+    const { state, method, url, headers } = pending
+    tellBadPin(state.onBadPin, error, method, url, headers, false)
+    if (error.foundPins.length > 0) state.reporter?.report(error) // over http: there is nothing to report of
+    if (state.logger === null) return
+    log(state.logger, 'warn', 'bad pin in report mode', {
+      ...factsOf(pending),
+      ...factsOfBadPin(error),
+    })
+  }
+
+  #tellUnpinned(client: number, host: HostRecord): void {
+    if (channels.unpinned.hasSubscribers) channels.unpinned.publish(host)
+    const logger = this.#clients.get(client)?.deref()?.logger ?? null
+    if (logger !== null) log(logger, 'warn', 'host without pins', { ...host })
+  }
+
+  #tellEnding(client: number, ending: EndingRecord): void {
+    if (channels.policyExpiry.hasSubscribers) channels.policyExpiry.publish(ending)
+    const logger = this.#clients.get(client)?.deref()?.logger ?? null
+    const what = ending.hasEnded ? 'a pin set has ended' : 'a pin set ends soon'
+    if (logger !== null) log(logger, 'warn', what, { ...ending })
   }
 
   #readBody(id: number, { piece, hasEnded, trailers }: BodyRecord): void {
@@ -631,7 +674,7 @@ export class Engine {
   }
 
   #lookUp(lookup: number, record: Reader): void {
-    const lookUp = this.#asked.get(record.u32())?.deref()?.lookup
+    const lookUp = this.#clients.get(record.u32())?.deref()?.lookup
     const hostname = record.str()
     if (!lookUp) {
       this.#lookupFailed(lookup, { code: 'ECANCELLED', message: 'the client is gone' })
@@ -649,7 +692,7 @@ export class Engine {
   }
 
   #askJar(question: number, { client, url, setCookie }: CookiesRecord): void {
-    const jar = this.#asked.get(client)?.deref()?.jar
+    const jar = this.#clients.get(client)?.deref()?.jar
     void cookiesOf(jar ?? null, url, setCookie).then(
       (cookies) => {
         writeCookies(this.#out, question, cookies)
@@ -717,9 +760,12 @@ function logFailure(logger: Logger, pending: Pending, error: unknown): void {
     log(logger, 'warn', 'request failed', facts)
     return
   }
-  const { hostname, foundPins, expectedPins, patterns, hint, diagnosis } = error
-  const found = { hostname, foundPins, expectedPins, patterns, hint, diagnosis }
-  log(logger, 'error', 'bad pin', { ...facts, ...found })
+  log(logger, 'error', 'bad pin', { ...facts, ...factsOfBadPin(error) })
+}
+
+function factsOfBadPin(error: BadPinError): LogFacts {
+  const { hostname, foundPins, expectedPins, patterns, blockedPin, hint, diagnosis } = error
+  return { hostname, foundPins, expectedPins, patterns, blockedPin, hint, diagnosis }
 }
 
 function codeOfThrown(error: unknown): unknown {

@@ -51,6 +51,7 @@ const CODES = {
   78: 'ERR_POLICY_INVALID_OPTION',
   79: 'ERR_POLICY_INVALID_CA',
   80: 'ERR_POLICY_INVALID_EXCLUDE',
+  81: 'ERR_POLICY_EXPIRED',
   82: 'ERR_POLICY_UNSIGNED',
   83: 'ERR_POLICY_SIGNATURE',
   84: 'ERR_POLICY_ROLLBACK',
@@ -169,6 +170,8 @@ export interface BadPinReport {
   readonly presentedChain: readonly Buffer[]
   /** Who answered: `1.2.3.4:443`, `[::1]:443`. */
   readonly remoteAddress: string
+  /** The pin on the path that the policy blocks, if that is what it was refused for; else null. */
+  readonly blockedPin: string | null
   /** What probably happened and how to see it, for people: never a decision. */
   readonly hint: string
   /** Whether it looks like a rotation or like an interception: never a decision. */
@@ -197,12 +200,15 @@ export class BadPinError extends PinfetchError implements BadPinReport {
   readonly verifiedPath: readonly PathCertificate[]
   readonly presentedChain: readonly Buffer[]
   readonly remoteAddress: string
+  readonly blockedPin: string | null
   readonly hint: string
   readonly diagnosis: Diagnosis
   constructor(report: BadPinReport) {
+    const blocked =
+      report.blockedPin === null ? '' : `, blocked pin: ${withoutPrefix(report.blockedPin)}`
     super(
       'ERR_BAD_PIN',
-      `bad ssl pin detected, found pins: [${report.foundPins.map(withoutPrefix).join(' ')}]`,
+      `bad ssl pin detected, found pins: [${report.foundPins.map(withoutPrefix).join(' ')}]${blocked}`,
     )
     this.hostname = report.hostname
     this.port = report.port
@@ -212,6 +218,7 @@ export class BadPinError extends PinfetchError implements BadPinReport {
     this.verifiedPath = report.verifiedPath
     this.presentedChain = report.presentedChain
     this.remoteAddress = report.remoteAddress
+    this.blockedPin = report.blockedPin
     this.hint = report.hint
     this.diagnosis = report.diagnosis
   }
@@ -360,6 +367,8 @@ export interface PolicyPlace {
   readonly hostname?: string | undefined
   /** `ERR_POLICY_UNPINNED`, `ERR_POLICY_PLAINTEXT`: the port. */
   readonly port?: number | undefined
+  /** `ERR_POLICY_EXPIRED`: when the pin set ended. */
+  readonly notAfter?: Date | undefined
   /** The policy file, as it was named. */
   readonly file?: string | undefined
   /** The line of the policy file, from 1. */
@@ -382,12 +391,13 @@ export class PolicyError extends PinfetchError implements PolicyPlace {
   declare readonly port?: number
   declare readonly file?: string
   declare readonly line?: number
+  declare readonly notAfter?: Date
   declare readonly column?: number
   declare readonly pointer?: string
   declare readonly cutOffs?: readonly CutOff[]
   constructor(code: ErrorCode, message: string, place: PolicyPlace = {}, options?: ErrorOptions) {
     super(code, message, options)
-    keep(this, place, ['option', 'pattern', 'index', 'input', 'hostname', 'port'])
+    keep(this, place, ['option', 'pattern', 'index', 'input', 'hostname', 'port', 'notAfter'])
     keep(this, place, ['file', 'line', 'column', 'pointer', 'cutOffs'])
   }
 }
@@ -457,6 +467,7 @@ export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate
         verifiedPath,
         presentedChain: failure.presentedChain ?? [],
         remoteAddress: failure.remoteAddress ?? '',
+        blockedPin: failure.blockedPin ?? null,
         hint: failure.hint ?? '',
         diagnosis: UNKNOWN,
       })

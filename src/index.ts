@@ -18,12 +18,14 @@ export type {
   ConnectionFacts,
   ConnectionOpenMessage,
   HandshakeMessage,
+  PolicyExpiryMessage,
   PolicyFaultMessage,
   PolicySwapMessage,
   RequestCreateMessage,
   RequestErrorMessage,
   RequestFacts,
   RequestResponseMessage,
+  UnpinnedMessage,
 } from './diagnostics.js'
 export type {
   BadPinReport,
@@ -56,7 +58,7 @@ export type { LookupFunction } from './lookup.js'
 export type { Metrics, PatternMetrics, PinMetrics, SoonestExpiry } from './metrics.js'
 export { PROMETHEUS_TYPE, prometheusText } from './metrics.js'
 export { describeInputs, versions } from './native.js'
-export type { AnchorsInput, ClientOptions, LookupMap, RevocationListsInput } from './options.js'
+export type { ClientOptions, LookupMap, RevocationListsInput } from './options.js'
 export type { ServerPins } from './pending.js'
 export type {
   CaSet,
@@ -79,7 +81,16 @@ export type {
 export { parsePolicySignatures, signPolicy } from './policy/signature.js'
 export type { WatchedPolicyEvents, WatchOptions } from './policy/watch.js'
 export { PolicyFaultEvent, WatchedPolicy } from './policy/watch.js'
-export type { PinInput, PinSetInput, PinsInForce, PinsInput, PolicyOptions } from './policy.js'
+export type {
+  AnchorsInput,
+  PinInput,
+  PinPlace,
+  PinRules,
+  PinSetInput,
+  PinsInForce,
+  PinsInput,
+  PolicyOptions,
+} from './policy.js'
 export { Policy, policyLookup } from './policy.js'
 export type {
   EnvironmentOptions,

@@ -8,7 +8,7 @@ import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import { nearestOf } from './nearest.js'
 import { type ReportOptions, type ReportSettings, readReportTo } from './policy/report.js'
-import { type PinsInput, Policy, writePolicy } from './policy.js'
+import { type AnchorsInput, type PinsInput, Policy, writePolicy } from './policy.js'
 import { type ProfileName, readProfile, withProfile, writeProfile } from './profile.js'
 import {
   type CallDefaults,
@@ -22,10 +22,7 @@ import {
   readTimeout,
   writeRetry,
 } from './request.js'
-import { RedirectMode as RedirectModes, Writer } from './wire.js'
-
-/** Trust anchors: certificates in PEM (one or many in a text) or DER. */
-export type AnchorsInput = string | Uint8Array | readonly (string | Uint8Array)[]
+import { RedirectMode as RedirectModes, Unpinned, Writer } from './wire.js'
 
 /** Certificate revocation lists in PEM (one or many in a text) or DER. */
 export type RevocationListsInput = string | Uint8Array | readonly (string | Uint8Array)[]
@@ -60,8 +57,13 @@ export interface ClientOptions {
    * @default null
    */
   readonly reportTo?: string | URL | ReportOptions | null | undefined
-  /** What becomes of requests to hosts without pins. @default 'allow' */
-  readonly unpinned?: 'allow' | 'refuse' | undefined
+  /**
+   * What becomes of requests to hosts without pins: nothing, a warning once for each host (logger, and the channel
+   * `pinfetch:unpinned`), or a refusal. A policy may say so, too: the stricter of both holds.
+   *
+   * @default 'allow'
+   */
+  readonly unpinned?: 'allow' | 'warn' | 'refuse' | undefined
   /** The trust anchors, instead of the built-in ones (Mozilla's). @default the built-in ones */
   readonly ca?: AnchorsInput
   /** Trust anchors besides the others. @default [] */
@@ -351,8 +353,8 @@ export function readOptions(options: unknown): Settings {
   const pins = given.get('pins')
   const live = pins instanceof LivePolicy ? handleOfLivePolicy(pins) : null
   if (given.has('pins') && live === null) writePolicy(out, pins)
-  else out.u32(0)
-  out.u8(choice(given, 'unpinned', DEFAULTS.unpinned, { allow: 0, refuse: 1 }))
+  else writePolicy(out, {})
+  out.u8(choice(given, 'unpinned', DEFAULTS.unpinned, Unpinned))
   if (given.has('ca')) {
     out.u8(1)
     writeBlobs(out, 'ca', given.get('ca'), 'certificates')

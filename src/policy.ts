@@ -1,16 +1,12 @@
 import { invalidOption, nameOf, PolicyError } from './errors.js'
 import { lookUpPolicy } from './native.js'
 import { nearestOf } from './nearest.js'
-import {
-  type CaSetSource,
-  type CaSetsInput,
-  caSetOf,
-  caSetSource,
-  expandSets,
-} from './policy/ca-sets.js'
+import { type CaSetSource, type CaSetsInput, caSetSource, expandSets } from './policy/ca-sets.js'
 import type { VerifyPolicy } from './policy/signature.js'
 import type { WatchedPolicy, WatchOptions } from './policy/watch.js'
-import { PinSource, Writer } from './wire.js'
+import { readDate } from './policy-file/check.js'
+import type { PinPosition, PolicyRequirement } from './policy-file/model.js'
+import { Afterwards, PinSetFlag, PinSource, Place, Trust, Unpinned, Writer } from './wire.js'
 
 /**
  * One pin: text (`sha256/` + base64; bare base64, `sha256//`, `pin-sha256="…"` and 64 hex digits are read too), or a
@@ -20,17 +16,55 @@ import { PinSource, Writer } from './wire.js'
  */
 export type PinInput =
   | string
-  | { readonly certificate: string | Uint8Array }
-  | { readonly publicKey: string | Uint8Array }
+  | ({ readonly pin: string } & PinPlace)
+  | ({ readonly certificate: string | Uint8Array } & PinPlace)
+  | ({ readonly publicKey: string | Uint8Array } & PinPlace)
+
+/** Where a pin counts. */
+export interface PinPlace {
+  /** The only place of the verified path where it counts: its first certificate, its last, or between. @default everywhere */
+  readonly at?: PinPosition | undefined
+}
+
+/** What is said of a host pattern besides its pins. */
+export interface PinRules {
+  /**
+   * Whether a bad pin refuses the request; with `report` it is told (`onBadPin`, with `enforced: false`), and the request
+   * goes on. @default 'enforce'
+   */
+  readonly mode?: 'enforce' | 'report' | undefined
+  /**
+   * How much of the verified path must be pinned: so many of its keys, or one at each of these places; `ca` is an
+   * intermediate or the root. @default 1
+   */
+  readonly require?: PolicyRequirement | undefined
+  /** When the pin set ends, and what becomes of its hosts then. @default never */
+  readonly expires?:
+    | {
+        /** A `Date`, or a date as policy files have it: `2027-03-01`. */
+        readonly at: Date | string
+        /** `enforce` reminds only; `report` tells of bad pins and lets them pass; `refuse` refuses. @default 'enforce' */
+        readonly then?: 'enforce' | 'report' | 'refuse' | undefined
+      }
+    | undefined
+  /**
+   * What verified paths end in: the client's trust anchors; the certificates of `{ ca }` in their place; or the pinned key
+   * itself, for self-signed servers, whose name, dates and signature are verified as ever. @default 'ca'
+   */
+  readonly trust?: 'ca' | 'pinned-key' | { readonly ca: AnchorsInput } | undefined
+}
+
+/** Trust anchors: certificates in PEM (one or many in a text) or DER. */
+export type AnchorsInput = string | Uint8Array | readonly (string | Uint8Array)[]
 
 /**
- * The pin set of one host pattern: pins, of which any one is enough. `exclude: true` takes its hosts out of less specific
- * patterns: its own pins, if it has any, then stand in place of theirs.
+ * The pin set of one host pattern: pins, of which any one is enough unless `require` asks for more. `exclude: true` takes
+ * its hosts out of less specific patterns: its own pins, if it has any, then stand in place of theirs.
  */
 export type PinSetInput =
   | PinInput
   | readonly PinInput[]
-  | { readonly pins: PinInput | readonly PinInput[]; readonly exclude?: boolean }
+  | ({ readonly pins: PinInput | readonly PinInput[]; readonly exclude?: boolean } & PinRules)
   | { readonly exclude: true }
 
 /**
@@ -59,6 +93,10 @@ export interface PolicyOptions {
    * @default none: such sets are refused
    */
   readonly caSets?: CaSetsInput | undefined
+  /** What becomes of requests to hosts without pins, unless the client is stricter. @default 'allow' */
+  readonly unpinned?: 'allow' | 'warn' | 'refuse' | undefined
+  /** Pins that no verified path may hold, whatever else is on it and whichever host it leads to. @default [] */
+  readonly blocked?: PinInput | readonly PinInput[] | undefined
 }
 
 /** The bytes of a policy that was read before. */
@@ -81,8 +119,11 @@ export class Policy {
 
   /** Reads and checks `pins`; throws a {@link PolicyError} that names host, index and mend. */
   constructor(pins: PinsInput, options: PolicyOptions = {}) {
-    const caSets = caSetSource(readOptions(options).get('caSets'))
-    this.#encoded = Buffer.from(encodePolicy(pins, caSets)) // its own bytes only, since it lives on
+    const given = readOptions(options)
+    const caSets = caSetSource(given.get('caSets'))
+    const out = new Writer(1024)
+    writePolicy(out, pins, caSets, given)
+    this.#encoded = Buffer.from(out.written()) // its own bytes only, since it lives on
     this.lookup('localhost') // compiles it: what is wrong is said now
   }
 
@@ -148,11 +189,15 @@ export function encodePolicy(
   return out.written()
 }
 
-/** Appends a policy. `pins` is the user's: its own entries are read once each, and nothing that it inherits. */
+/**
+ * Appends a policy. `pins` is the user's: its own entries are read once each, and nothing that it inherits. `options` are
+ * those of {@link PolicyOptions} that the record has.
+ */
 export function writePolicy(
   out: Writer,
   pins: unknown,
   caSets: CaSetSource = caSetSource(undefined),
+  options: ReadonlyMap<string, unknown> = new Map(),
 ): void {
   if (pins instanceof Policy) {
     const encoded = encodedPolicy(pins)
@@ -175,7 +220,9 @@ export function writePolicy(
       `pins is ${nameOf(pins)}: give an object of host patterns and their pins, and of a promise what it resolves to`,
     )
   }
+  const length = out.openCount()
   const count = out.openCount()
+  const writer = new SetWriter(out, caSets)
   let sets = 0
   if (isIterable) {
     // just seen to be iterable; each entry is checked below
@@ -186,48 +233,224 @@ export function writePolicy(
           `entry ${sets} of pins is no pair of a host pattern and its pins`,
         )
       }
-      writePinSet(out, entry[0], entry[1], caSets)
+      writer.write(entry[0], entry[1])
       sets += 1
     }
   } else {
     for (const pattern of Object.keys(pins)) {
-      writePinSet(out, pattern, Reflect.get(pins, pattern), caSets)
+      writer.write(pattern, Reflect.get(pins, pattern))
       sets += 1
     }
   }
   out.closeCount(count, sets)
+  out.closeCount(length, out.length - length - 4)
+  writer.writeAnchors()
+  out.u8(wordOf('unpinned', options.get('unpinned') ?? 'allow', Unpinned, invalidOption))
+  writeBlocked(out, options.get('blocked') ?? [], caSets)
 }
 
-function writePinSet(out: Writer, pattern: string, value: unknown, caSets: CaSetSource): void {
-  out.str(pattern)
-  if (isPin(value) || Array.isArray(value)) {
-    out.flag(false)
-    writePins(out, pattern, value, caSets)
-    return
-  }
-  const set = readOwn(pattern, value, ['pins', 'exclude'])
-  const exclude = set.get('exclude')
-  if (exclude !== undefined && typeof exclude !== 'boolean') {
-    throw badSet(pattern, `exclude is ${nameOf(exclude)}: give true`)
-  }
-  if (exclude !== true && !set.has('pins'))
-    throw badSet(pattern, 'it has neither pins nor exclude: true')
-  out.flag(exclude === true)
-  writePins(out, pattern, set.get('pins') ?? [], caSets)
-}
-
-function writePins(out: Writer, pattern: string, pins: unknown, caSets: CaSetSource): void {
-  if (!Array.isArray(pins) && caSetOf(pins) === null) {
-    out.u32(1)
-    writePin(out, pins, `pins[${JSON.stringify(pattern)}]`, pattern)
-    return
-  }
-  const list = expandSets(pattern, Array.isArray(pins) ? pins : [pins], caSets)
+function writeBlocked(out: Writer, blocked: unknown, caSets: CaSetSource): void {
+  const list = expandSets('blocked', Array.isArray(blocked) ? blocked : [blocked], caSets)
   out.u32(list.length)
-  for (let index = 0; index < list.length; index++) {
-    writePin(out, list[index], `pins[${JSON.stringify(pattern)}][${index}]`, pattern, index)
+  for (const [index, pin] of list.entries()) {
+    const place = `blocked[${index}]`
+    if (placeOf(pin, place) !== 0)
+      throw invalidOption('blocked', `${place} has "at": a blocked pin counts everywhere`)
+    writePin(out, pin, place, undefined, index, 'blocked')
   }
 }
+
+/** Where a pin may stand, and what a place of `require` may be. */
+const PLACES: Readonly<Record<string, number>> = {
+  leaf: Place.leaf,
+  intermediate: Place.intermediate,
+  root: Place.root,
+}
+
+/** Writes pin sets, and after them the trust anchors that they name. */
+class SetWriter {
+  readonly #out: Writer
+  readonly #caSets: CaSetSource
+  /** By what was given: a set of anchors that many hosts have is written once. */
+  readonly #anchors = new Map<unknown, { index: number; blobs: readonly (string | Uint8Array)[] }>()
+
+  constructor(out: Writer, caSets: CaSetSource) {
+    this.#out = out
+    this.#caSets = caSets
+  }
+
+  write(pattern: string, value: unknown): void {
+    const out = this.#out
+    out.str(pattern)
+    if (isPin(value) || Array.isArray(value)) {
+      this.#pins(pattern, value, 0)
+      return
+    }
+    const set = readOwn(pattern, value, SET_MEMBERS)
+    const exclude = set.get('exclude')
+    if (exclude !== undefined && typeof exclude !== 'boolean')
+      throw badSet(pattern, `exclude is ${nameOf(exclude)}: give true`)
+    if (exclude !== true && !set.has('pins'))
+      throw badSet(pattern, 'it has neither pins nor exclude: true')
+    const rules = RULES.filter((name) => set.get(name) !== undefined)
+    if (rules.length > 0 && !set.has('pins'))
+      throw badSet(pattern, `an exclusion without pins has no ${rules[0]}`)
+    const flags =
+      (exclude === true ? PinSetFlag.excludes : 0) | (rules.length > 0 ? PinSetFlag.hasRules : 0)
+    this.#pins(pattern, set.get('pins') ?? [], flags)
+    if (rules.length > 0) this.#rules(pattern, set)
+  }
+
+  /** What {@link write} has referred to. */
+  writeAnchors(): void {
+    const out = this.#out
+    out.u32(this.#anchors.size)
+    for (const { blobs } of this.#anchors.values()) {
+      out.u32(blobs.length)
+      for (const blob of blobs) out.blob(blob)
+    }
+  }
+
+  #pins(pattern: string, pins: unknown, flags: number): void {
+    const out = this.#out
+    const isList = Array.isArray(pins)
+    const given: readonly unknown[] = isList ? pins : [pins]
+    const list = expandSets(pattern, given, this.#caSets)
+    const start = out.length
+    out.u8(flags)
+    out.u32(list.length)
+    let places: number[] | null = null
+    for (let index = 0; index < list.length; index++) {
+      const pin = list[index]
+      if (typeof pin === 'string') {
+        out.u8(PinSource.text)
+        out.str(pin)
+        continue
+      }
+      const name = `pins[${JSON.stringify(pattern)}]`
+      const at = isList || list.length > 1 ? `${name}[${index}]` : name
+      const place = placeOf(pin, at, pattern, index)
+      if (place !== 0) {
+        places ??= new Array<number>(list.length).fill(0)
+        places[index] = place
+      }
+      writePin(out, pin, at, pattern, isList ? index : undefined)
+    }
+    if (places === null) return
+    out.bytes[start] = flags | PinSetFlag.hasPlaces
+    for (const place of places) out.u8(place)
+  }
+
+  #rules(pattern: string, set: ReadonlyMap<string, unknown>): void {
+    const out = this.#out
+    const bad = (_option: string, problem: string) => badSet(pattern, problem)
+    out.u8(wordOf('mode', set.get('mode') ?? 'enforce', { enforce: 0, report: 1 }, bad))
+    this.#require(pattern, set.get('require') ?? 1)
+    this.#expires(pattern, set.get('expires'))
+    const trust = set.get('trust') ?? 'ca'
+    if (typeof trust === 'object' && trust !== null && !Array.isArray(trust)) {
+      out.u8(Trust.anchors)
+      out.u32(this.#anchorsOf(pattern, readOwn(pattern, trust, ['ca'], 'trust').get('ca')))
+      return
+    }
+    out.u8(wordOf('trust', trust, { ca: Trust.ca, 'pinned-key': Trust.pinnedKey }, bad))
+  }
+
+  #require(pattern: string, value: unknown): void {
+    const out = this.#out
+    if (typeof value === 'number') {
+      if (!Number.isInteger(value) || value < 1 || value > 0xffff_ffff)
+        throw badSet(pattern, `require is ${value}: give a whole number from 1`)
+      out.u8(0)
+      out.u32(value)
+      return
+    }
+    if (!Array.isArray(value))
+      throw badSet(
+        pattern,
+        `require is ${nameOf(value)}: give a number of pins, or a list such as ["leaf", "root"]`,
+      )
+    if (value.length === 0)
+      throw badSet(pattern, 'require is an empty list: name a place of the path, such as "leaf"')
+    out.u8(1)
+    out.u32(value.length)
+    const bad = (_option: string, problem: string) => badSet(pattern, problem)
+    for (const place of value) out.u8(wordOf('require', place, Place, bad))
+  }
+
+  #expires(pattern: string, value: unknown): void {
+    const out = this.#out
+    out.flag(value !== undefined)
+    if (value === undefined) return
+    const expires = readOwn(pattern, value, ['at', 'then'], 'expires')
+    const given = expires.get('at')
+    const at = typeof given === 'string' ? readDate(given) : given
+    if (!(at instanceof Date) || Number.isNaN(at.getTime()))
+      throw badSet(
+        pattern,
+        `expires.at is ${typeof given === 'string' ? JSON.stringify(given) : nameOf(given)}: give a Date, ` +
+          'a day such as "2027-03-01", or a moment such as "2027-03-01T12:00:00Z"',
+      )
+    out.i64(Math.floor(at.getTime() / 1000))
+    const bad = (_option: string, problem: string) => badSet(pattern, problem)
+    out.u8(wordOf('expires.then', expires.get('then') ?? 'enforce', Afterwards, bad))
+  }
+
+  /** The number of trust anchors. */
+  #anchorsOf(pattern: string, ca: unknown): number {
+    const known = this.#anchors.get(ca)
+    if (known !== undefined) return known.index
+    const blobs: unknown[] = Array.isArray(ca) ? ca : [ca]
+    const isBlob = (blob: unknown): blob is string | Uint8Array =>
+      typeof blob === 'string' || blob instanceof Uint8Array
+    if (blobs.length === 0 || !blobs.every(isBlob))
+      throw badSet(
+        pattern,
+        `trust.ca is ${nameOf(ca)}: give certificates in PEM or DER, or a list of them`,
+      )
+    const index = this.#anchors.size
+    this.#anchors.set(ca, { index, blobs })
+    return index
+  }
+}
+
+/** Where a pin counts, as records say it; 0 for everywhere. */
+function placeOf(pin: unknown, place: string, pattern?: string, index?: number): number {
+  if (typeof pin !== 'object' || pin === null || !Object.hasOwn(pin, 'at')) return 0
+  const at: unknown = Reflect.get(pin, 'at')
+  if (at === undefined) return 0
+  const bad = (_option: string, problem: string) =>
+    new PolicyError('ERR_POLICY_INVALID_OPTION', `${place}: ${problem}`, {
+      option: 'pins',
+      pattern,
+      index,
+    })
+  return wordOf('at', at, PLACES, bad)
+}
+
+/** The number of a word. */
+function wordOf(
+  option: string,
+  value: unknown,
+  words: Readonly<Record<string, number>>,
+  bad: (option: string, problem: string) => PolicyError,
+): number {
+  const names = Object.keys(words)
+  const number = typeof value === 'string' && Object.hasOwn(words, value) ? words[value] : undefined
+  if (number !== undefined) return number
+  const nearest = typeof value === 'string' ? nearestOf(value, names) : undefined
+  const mend =
+    nearest === undefined
+      ? `give ${names.map((name) => JSON.stringify(name)).join(' or ')}`
+      : `did you mean ${JSON.stringify(nearest)}?`
+  throw bad(
+    option,
+    `${option} is ${typeof value === 'string' ? JSON.stringify(value) : nameOf(value)}: ${mend}`,
+  )
+}
+
+const RULES = ['mode', 'require', 'expires', 'trust'] as const
+const SET_MEMBERS = ['pins', 'exclude', ...RULES]
 
 /** Appends a pin source. `place` is where it stands, for the error. */
 export function writePin(
@@ -236,6 +459,7 @@ export function writePin(
   place: string,
   pattern?: string,
   index?: number,
+  option: 'pins' | 'blocked' = 'pins',
 ): void {
   if (typeof pin === 'string') {
     out.u8(PinSource.text)
@@ -246,17 +470,19 @@ export function writePin(
     new PolicyError(
       'ERR_POLICY_INVALID_PIN',
       `${place} ${problem}: give "sha256/…", { certificate } or { publicKey }`,
-      {
-        option: 'pins',
-        pattern,
-        index,
-      },
+      { option, pattern, index },
     )
   if (typeof pin !== 'object' || pin === null || pin instanceof Uint8Array || Array.isArray(pin)) {
     throw bad(`is ${nameOf(pin)}`)
   }
-  const keys = Object.keys(pin)
+  const keys = Object.keys(pin).filter((name) => name !== 'at')
   const [key] = keys
+  const text: unknown = keys.length === 1 && key === 'pin' ? Reflect.get(pin, key) : undefined
+  if (typeof text === 'string') {
+    out.u8(PinSource.text)
+    out.str(text)
+    return
+  }
   if (keys.length !== 1 || (key !== 'certificate' && key !== 'publicKey')) {
     throw bad(keys.length === 0 ? 'is an empty object' : `has the properties ${keys.join(', ')}`)
   }
@@ -271,7 +497,7 @@ export function writePin(
 function readOptions(options: unknown): Map<string, unknown> {
   if (typeof options !== 'object' || options === null)
     throw invalidOption('options', `the options of a policy are ${nameOf(options)}: give an object`)
-  const known = ['caSets']
+  const known = ['caSets', 'unpinned', 'blocked']
   const own = new Map<string, unknown>(Object.entries(options))
   for (const name of own.keys()) {
     if (known.includes(name)) continue
@@ -287,19 +513,35 @@ function isPin(value: unknown): boolean {
   return (
     typeof value === 'object' &&
     value !== null &&
-    (Object.hasOwn(value, 'certificate') || Object.hasOwn(value, 'publicKey'))
+    (Object.hasOwn(value, 'certificate') ||
+      Object.hasOwn(value, 'publicKey') ||
+      typeof Reflect.get(value, 'pin') === 'string')
   )
 }
 
 /** The own properties of a pin set, each read once; any but `known` is an error. */
-function readOwn(pattern: string, value: unknown, known: readonly string[]): Map<string, unknown> {
+function readOwn(
+  pattern: string,
+  value: unknown,
+  known: readonly string[],
+  member?: string,
+): Map<string, unknown> {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
-    throw badSet(pattern, `it is ${nameOf(value)}: give a pin, a list of pins or { exclude: true }`)
+    throw badSet(
+      pattern,
+      member === undefined
+        ? `it is ${nameOf(value)}: give a pin, a list of pins or { exclude: true }`
+        : `${member} is ${nameOf(value)}: give an object of ${known.join(' and ')}`,
+    )
   }
   const own = new Map<string, unknown>()
   for (const key of Object.keys(value)) {
-    if (!known.includes(key))
-      throw badSet(pattern, `it has an unknown property ${JSON.stringify(key)}`)
+    if (!known.includes(key)) {
+      const nearest = nearestOf(key, known)
+      const mend = nearest === undefined ? '' : `: did you mean ${JSON.stringify(nearest)}?`
+      const what = member ?? 'it'
+      throw badSet(pattern, `${what} has an unknown property ${JSON.stringify(key)}${mend}`)
+    }
     own.set(key, Reflect.get(value, key))
   }
   return own

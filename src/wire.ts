@@ -39,6 +39,9 @@ export const Completion = {
   cookies: 10,
   upload: 11,
   information: 12,
+  reported: 13,
+  unpinned: 14,
+  ending: 15,
   swapped: 20,
   handshake: 21,
 } as const
@@ -51,6 +54,22 @@ export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 
 /** Which versions of HTTP are offered. */
 export const Http2 = { never: 0, offer: 1, only: 2 } as const
+
+/** Flags of a pin set. */
+export const PinSetFlag = { excludes: 1, hasPlaces: 2, hasRules: 4 } as const
+
+/** Where a pin counts, and which place must have a pinned key; 0 for everywhere. */
+export const Place = { leaf: 1, intermediate: 2, root: 3, ca: 4 } as const
+
+/** What paths end in: the client's trust anchors, the pinned key itself, or anchors of the policy's own, by number. */
+export const Trust = { ca: 0, pinnedKey: 1, anchors: 2 } as const
+
+/** What becomes of hosts without pins, as records say it. */
+export const Unpinned = { allow: 0, warn: 1, refuse: 2 } as const
+
+/** What becomes of the hosts of a pin set that has ended. */
+export const Afterwards = { enforce: 0, report: 1, refuse: 2 } as const
+const AFTERWARDS = ['enforce', 'report', 'refuse'] as const
 
 /** Tags of what a request says besides. */
 export const Extra = {
@@ -175,6 +194,7 @@ export interface Failure {
   reason?: string
   socksCode?: number
   cutOffs?: CutOffRecord[]
+  blockedPin?: string
 }
 
 /** A host that a policy would cut off. */
@@ -765,6 +785,8 @@ export interface ConnectionRecord {
   matchedPin: string | null
   /** A path block. */
   path: Buffer
+  /** Patterns in report mode that would refuse the path. */
+  reportedPatterns: string[]
 }
 
 /** Reads a CONNECTION from after its connection number. */
@@ -778,6 +800,37 @@ export function readConnection(record: Reader): ConnectionRecord {
     times: [record.u32(), record.u32(), record.u32()],
     matchedPin: record.flag() ? record.pin() : null,
     path: record.data(),
+    reportedPatterns: record.strs(),
+  }
+}
+
+/** A host that a notice is about. */
+export interface HostRecord {
+  hostname: string
+  port: number
+}
+
+/** Reads an UNPINNED from after its client's number. */
+export function readHost(record: Reader): HostRecord {
+  return { hostname: record.str(), port: record.u16() }
+}
+
+/** What an ENDING tells. */
+export interface EndingRecord extends HostRecord {
+  pattern: string
+  at: Date
+  afterwards: (typeof AFTERWARDS)[number]
+  hasEnded: boolean
+}
+
+/** Reads an ENDING from after its client's number. */
+export function readEnding(record: Reader): EndingRecord {
+  return {
+    ...readHost(record),
+    pattern: record.str(),
+    at: new Date(record.i64() * 1000),
+    afterwards: AFTERWARDS[record.u8()] ?? 'enforce',
+    hasEnded: record.flag(),
   }
 }
 
@@ -998,6 +1051,9 @@ function readField(failure: Failure, tag: number, value: Reader): void {
       break
     case 24:
       failure.socksCode = value.u8()
+      break
+    case 25:
+      failure.blockedPin = value.pin()
       break
     case 40:
       failure.cutOffs = value.list(() => ({

@@ -26,7 +26,7 @@ const policy = {
     },
     '**.example.com': [B],
     'open.example.com': { exclude: true },
-    '[::1]:8443': { pins: [A, B], require: 2, trust: 'pinned-key' },
+    '[::1]:8443': { pins: [A, B], trust: 'pinned-key' },
   },
 }
 

@@ -579,14 +579,14 @@ test.each([
   ['no pins', '{}', 'it has no hosts'],
   ['an empty pin set', '{"a.test": []}', ':1:2: /a.test: the pin list is empty'],
   ['a pin that is none', '{"a.test": ["sha256/short"]}', ':1:13: /a.test/0: "sha256/short"'],
-  ['a misspelt property', '{"a.test": {"pin": "x"}}', ':1:2: /a.test: it has an unknown'],
+  ['a misspelt property', '{"a.test": {"pinz": "x"}}', ':1:2: /a.test: it has an unknown'],
   ['a pattern that is none', '{"a*.test": ["sha256/short"]}', ':1:2: /a*.test: '],
   ['a misspelt member', '{"version": 1, "host": {}}', ':1:16: /host: a policy file has no member'],
   ['environments', '{"version": 1, "environments": {"one": {}}}', 'give one of "one"'],
   [
-    'what is not enforced',
-    `{"version": 1, "hosts": {"a.test": {"pins": ["sha256/${'A'.repeat(43)}="], "mode": "report"}}}`,
-    '/hosts/a.test/mode: "report" is not enforced',
+    'trust anchors that are not there',
+    `{"version": 1, "hosts": {"a.test": {"pins": ["sha256/${'A'.repeat(43)}="], "trust": {"ca": "none.pem"}}}}`,
+    '/hosts/a.test/trust/ca: the trust anchors cannot be read: ENOENT',
   ],
 ])('a policy file with %s is refused by its name and the place', async (_name, text, place) => {
   const path = command.file('policy.json', text)
@@ -607,7 +607,7 @@ test.each([
   ['a pin that is none', ['u', '--pin', 'a.test=sha256/x'], 'a.test'],
   ['a pattern twice', ['u', '--pin', `a.test=${PIN}`, '--pin', `A.test=${PIN}`], 'a.test'],
   ['an environment of no file', ['u', '--environment', 'a'], 'give --policy'],
-  ['another word for unpinned', ['u', '--unpinned', 'maybe'], 'give "allow" or "refuse"'],
+  ['another word for unpinned', ['u', '--unpinned', 'maybe'], 'give "allow" or "warn" or "refuse"'],
   ['another word for redirect', ['u', '--redirect', 'never'], 'give "follow" or'],
   ['a proxy that is none', ['u', '--proxy', 'ftp://user:secret@a.test'], 'proxy'],
   ['a header without name', ['u', '--header', ': secret'], 'name: value'],
@@ -652,7 +652,8 @@ test('a policy file says what becomes of hosts without pins, in the environment 
   const refused = await run('--environment', 'strict')
   expect(refused).toMatchObject({ code: 2, stdout: '' })
   expect(refused.stderr).toContain('ERR_POLICY_UNPINNED')
-  expect(await run('--environment', 'strict', '--unpinned', 'allow')).toMatchObject({ code: 0 })
+  // the stricter of both holds
+  expect(await run('--environment', 'strict', '--unpinned', 'allow')).toMatchObject({ code: 2 })
   const misspelt = await run('--environment', 'strct')
   expect(misspelt).toMatchObject({ code: 6, stdout: '' })
   expect(misspelt.stderr).toContain(

@@ -43,6 +43,7 @@ const report = (
   verifiedPath,
   presentedChain: [],
   remoteAddress: '192.0.2.1:443',
+  blockedPin: null,
   hint: '',
   diagnosis: { verdict: 'unknown', reasons: [] },
   ...more,

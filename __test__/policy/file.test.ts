@@ -608,7 +608,8 @@ describe('a policy of a file', () => {
 
   test.each([
     [{ 'a.test': 1 }, '/a.test', 'it is a number'],
-    [{ 'a.test': { pin: A } }, '/a.test', 'unknown property "pin"'],
+    [{ 'a.test': { pinz: A } }, '/a.test', 'unknown property "pinz": did you mean "pins"?'],
+    [{ 'a.test': { pin: 'x' } }, '/a.test/0', '"x"'],
     [{ 'a.test': [A, 'x'] }, '/a.test/1', '"x"'],
     [{ 'a.test': { pins: ['x'] } }, '/a.test/pins/0', '"x"'],
     [{}, '', 'it has no hosts'],
@@ -708,48 +709,48 @@ describe('what a file says', () => {
     expect(written.positionOf('')).toEqual({ line: 1, column: 1 })
   })
 
-  test('is never passed over: what the engine does not enforce is refused', () => {
-    const one = (more: object) => ({ version: 1, hosts: { 'a.test': { pins: [A], ...more } } })
-    for (const [value, pointer] of [
-      [one({ mode: 'report' }), '/hosts/a.test/mode'],
-      [one({ pins: [A, B], require: 2 }), '/hosts/a.test/require'],
-      [one({ require: ['leaf'] }), '/hosts/a.test/require'],
-      [one({ trust: 'pinned-key' }), '/hosts/a.test/trust'],
-      [one({ trust: { ca: 'a.pem' } }), '/hosts/a.test/trust'],
-      [one({ expires: { at: '2027-01-01', then: 'report' } }), '/hosts/a.test/expires/then'],
-      [one({ expires: { at: '2027-01-01', then: 'refuse' } }), '/hosts/a.test/expires/then'],
-      [one({ pins: [{ pin: A, at: 'leaf' }] }), '/hosts/a.test/pins/0/at'],
-      [pin({ pin: A, at: 'root' }), '/hosts/a.test/0/at'],
-      [file({ blocked: [B] }), '/blocked'],
-      [file({ unpinned: 'warn' }), '/unpinned'],
-    ] as const) {
-      const policy = new PolicyFile(JSON.stringify(value)).in()
-      for (const use of [() => policy.toPins(), () => policy.toPolicy()])
-        expect(use, pointer).toThrow(
-          expect.objectContaining({
-            pointer,
-            message: expect.stringContaining('not enforced by this version'),
-          }),
-        )
-    }
-    const words = one({
-      mode: 'enforce',
+  test('is all given to the engine', () => {
+    const words = {
+      mode: 'report',
       require: 1,
       trust: 'ca',
-      expires: { at: '2027-01-01', then: 'enforce' },
-    })
-    expect(new PolicyFile(JSON.stringify(words)).in().toPins()).toEqual([['a.test', [A]]])
+      expires: { at: '2027-01-01', then: 'refuse' },
+    }
+    const pins = [{ pin: A, at: 'leaf' }, B]
+    const policy = new PolicyFile(
+      JSON.stringify({ version: 1, hosts: { 'a.test': { pins, ...words, note: 'n' } } }),
+    ).in()
+    expect(policy.toPins()).toEqual([['a.test', { pins, ...words }]])
+    expect(policy.toPolicy().lookup('a.test').pins).toEqual([A, B])
   })
 
-  test('of hosts without pins is for the client to be told', () => {
-    const policy = new PolicyFile(JSON.stringify(file({ unpinned: 'refuse' })), {
-      file: 'p.json',
-    }).in()
+  test('of hosts without pins is for the client to be told, or the policy’s', () => {
+    const policy = new PolicyFile(JSON.stringify(file({ unpinned: 'refuse' }))).in()
     expect(policy.unpinned).toBe('refuse')
     expect(policy.toPins()).toEqual([['a.test', [A]]])
-    expect(() => policy.toPolicy()).toThrow(
-      /^p\.json:1:\d+: \/unpinned: .* give the client unpinned: "refuse"/,
-    )
+    expect(policy.toPolicy()).toBeInstanceOf(Policy)
+  })
+
+  test('of blocked pins is the policy’s alone', () => {
+    const policy = new PolicyFile(JSON.stringify(file({ blocked: [B] })), { file: 'p.json' }).in()
+    expect(() => policy.toPins()).toThrow(/^p\.json:1:\d+: \/blocked: .*use toPolicy\(\)/)
+    expect(policy.toPolicy()).toBeInstanceOf(Policy)
+  })
+
+  test('of trust anchors is read from the policy file’s folder', () => {
+    const value = { pins: [A], trust: { ca: 'none.pem' } }
+    const name = join(folder, 'p.json')
+    const text = JSON.stringify({ version: 1, hosts: { 'a.test': value } })
+    const policy = new PolicyFile(text, { file: name }).in()
+    expect(policy.lookup('a.test').pins).toEqual([A]) // what the file says can be looked at without them
+    for (const use of [() => policy.toPins(), () => policy.toPolicy()])
+      expect(use).toThrow(
+        expect.objectContaining({
+          code: 'ERR_POLICY_INVALID_CA',
+          pointer: '/hosts/a.test/trust/ca',
+          message: expect.stringContaining(join(folder, 'none.pem')),
+        }),
+      )
   })
 
   test('is text: anything else is the caller’s mistake', () => {

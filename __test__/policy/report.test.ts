@@ -115,6 +115,7 @@ describe('a report', () => {
   const found: BadPinReport = {
     hostname: 'www.api.example.com',
     port: 8443,
+    blockedPin: null,
     patterns: ['**.example.com', '*.api.example.com:8443'],
     expectedPins: [pinOf(1), pinOf(2)],
     foundPins: [pinOf(3)],

@@ -26,6 +26,7 @@ const badPin = new BadPinError({
   verifiedPath: [],
   presentedChain: [],
   remoteAddress: '127.0.0.1:443',
+  blockedPin: null,
   hint: 'look',
   diagnosis: { verdict: 'unknown', reasons: [] },
 })
@@ -33,6 +34,12 @@ const badPin = new BadPinError({
 test('a bad pin’s message is the pins found, bare, in the order of the verified path', () => {
   const bare = [2, 3, 4].map((byte) => Buffer.alloc(32, byte).toString('base64'))
   expect(badPin.message).toBe(`bad ssl pin detected, found pins: [${bare.join(' ')}]`)
+})
+
+test('a blocked pin is named behind them', () => {
+  const { message } = new BadPinError({ ...badPin, blockedPin: pinOf(3) })
+  const bare = Buffer.alloc(32, 3).toString('base64')
+  expect(message).toBe(`${badPin.message}, blocked pin: ${bare}`)
 })
 
 const classes = {

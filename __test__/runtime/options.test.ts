@@ -35,7 +35,7 @@ describe('refused, with the place named', () => {
     [{ http2: null }, 'http2', /http2 is null: give true, false, 'only' or an object/],
     [{ extraCa: null }, 'extraCa', /extraCa is null/],
     [{ headers: null }, 'headers', /headers is null/],
-    [{ unpinned: 'deny' }, 'unpinned', /unpinned is "deny": give "allow" or "refuse"/],
+    [{ unpinned: 'deny' }, 'unpinned', /unpinned is "deny": give "allow" or "warn" or "refuse"/],
     [{ unpinned: 'constructor' }, 'unpinned', /unpinned is "constructor"/],
     [{ minVersion: 'TLSv1.1' }, 'minVersion', /give "TLSv1.2" or "TLSv1.3"/],
     [{ connections: 0 }, 'connections', /connections is 0/],

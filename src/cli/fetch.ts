@@ -1,13 +1,7 @@
 // `pinfetch fetch`: URLs, one or millions, requested with pins.
 
 import { parseArgs } from 'node:util'
-import {
-  Client,
-  type ClientOptions,
-  type PinSetInput,
-  type RequestInit,
-  type Unpinned,
-} from '../index.js'
+import { Client, type ClientOptions, type FilePolicy, type RequestInit } from '../index.js'
 import { prove, readCount, readNamed, readNamedPolicy, readSeconds, trusting } from './arguments.js'
 import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
 import { type Input, Inputs } from './inputs.js'
@@ -27,7 +21,7 @@ as lines of JSON, in the order in which they finish.
   --policy FILE         the pins: a policy file
   --environment NAME    which environment of the policy file
   --pin HOST=PIN        a pin of one host pattern; repeatable
-  --unpinned WHAT       hosts without pins: allow or refuse (default: as the policy file
+  --unpinned WHAT       hosts without pins: allow, warn or refuse (default: as the policy file
                         says, else allow)
   --ca FILE             trust the certificates in FILE instead of the built-in roots
   --proxy URL           go through an http:, https:, socks5: or socks5h: proxy;
@@ -290,10 +284,13 @@ async function readClientOptions(values: RequestValues): Promise<ClientOptions> 
     values.policy === undefined ? undefined : await readPolicy(values.policy, values.environment)
   const ofLine = [...readPins(values.pin)]
   await proveAsUsage(() => prove({ pins: ofLine }))
-  const pins = [...(ofFile?.pins ?? []), ...ofLine]
-  await proveAsUsage(() => prove({ pins }))
-  const more = unpinned === undefined && ofFile?.unpinned === 'refuse' ? { unpinned: 'refuse' } : {}
-  return trusting({ ...options, ...more, pins } as ClientOptions, values.ca) // as options, checked there
+  let pins: ClientOptions['pins'] = ofLine
+  if (ofFile !== undefined) {
+    await proveAsUsage(async () => {
+      pins = ofFile.toPolicy(ofLine)
+    })
+  }
+  return trusting({ ...options, pins } as ClientOptions, values.ca) // as options, checked there
 }
 
 /** Turns what the client says of options into an error of the command line. */
@@ -307,16 +304,12 @@ async function proveAsUsage(prove: () => Promise<void>): Promise<void> {
   }
 }
 
-type PinEntries = readonly (readonly [pattern: string, pins: PinSetInput])[]
-
 /** What a policy file says for an environment, proved by itself, so that an error names the file. */
-async function readPolicy(
-  name: string,
-  environment: string | undefined,
-): Promise<{ pins: PinEntries; unpinned: Unpinned }> {
+async function readPolicy(name: string, environment: string | undefined): Promise<FilePolicy> {
   const policy = await readNamedPolicy(name, environment)
   try {
-    return { pins: policy.toPins(), unpinned: policy.unpinned }
+    policy.toPolicy()
+    return policy
   } catch (cause) {
     throw FileError.of(name, cause)
   }

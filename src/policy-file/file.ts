@@ -1,6 +1,8 @@
 // A policy file: read, checked, and made into a policy for one of its environments. docs/policy-file.md is its manual.
 
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { type ErrorCode, invalidArgument, invalidOption, nameOf, PolicyError } from '../errors.js'
 import { nearestOf } from '../nearest.js'
 import {
@@ -16,9 +18,16 @@ import {
 } from '../policy/ca-sets.js'
 import { type PolicySignature, Verifier, type VerifyPolicy } from '../policy/signature.js'
 // biome-ignore lint/suspicious/noImportCycles: Policy.fromFile loads this file when it is asked for, not before
-import { type PinSetInput, Policy, policyLookup } from '../policy.js'
+import { type PinInput, type PinSetInput, Policy, policyLookup } from '../policy.js'
 import { checkFile, isObject, isSimple } from './check.js'
-import { type BlockedPin, type PolicySet, type ReadPin, readBlocked, readSet } from './model.js'
+import {
+  type BlockedPin,
+  type PinPosition,
+  type PolicySet,
+  type ReadPin,
+  readBlocked,
+  readSet,
+} from './model.js'
 import { type Fault, type Path, PolicySource, type Position, pointerOf } from './source.js'
 
 /** How a policy file is to be read. */
@@ -170,23 +179,26 @@ export class PolicyFile {
     this.#select(environment)
     const placed = this.#placed(environment)
     if (placed.length === 0) throw this.#error(emptyFault(environment))
-    const policy = this.#compile(placed)
     const own =
       isObject(this.#root.environments) && environment !== undefined
         ? this.#root.environments[environment]
         : {}
     const isPlain = isSimple(this.#root)
-    const unpinned = (isObject(own) ? own.unpinned : undefined) ?? this.#root.unpinned
+    const said = (isObject(own) ? own.unpinned : undefined) ?? this.#root.unpinned
+    const unpinned = isPlain ? 'allow' : ((said ?? 'allow') as Unpinned) // checked
+    const policy = this.#compile(placed, unpinned)
     const blocked = isPlain || !Array.isArray(this.#root.blocked) ? [] : this.#root.blocked
     return new FilePolicy({
       environment: environment ?? null,
-      unpinned: isPlain ? 'allow' : ((unpinned ?? 'allow') as Unpinned), // checked
+      unpinned,
       blocked: blocked.flatMap((pin, index) => readBlocked(['blocked', index], pin, this.#read)),
       read: this.#read,
       caSets: this.#caSets,
       placed,
       policy,
       refuse: (path, message) => this.#error({ code: 'ERR_POLICY_INVALID_OPTION', path, message }),
+      explain: (error) => this.#explain(error, placed),
+      readAnchors: (name, path) => this.#readAnchors(name, path),
     })
   }
 
@@ -290,11 +302,33 @@ export class PolicyFile {
   }
 
   /** Has the engine read pins and patterns. */
-  #compile(placed: readonly Placed[]): Policy {
+  #compile(placed: readonly Placed[], unpinned: Unpinned): Policy {
     try {
-      return compileAll(placed, this.#blockedValues(), this.#caSets)
+      return compileAll(placed, this.#blockedValues(), this.#caSets, unpinned)
     } catch (error) {
-      throw this.#error(faultOf(error, placed), error)
+      throw this.#explain(error, placed)
+    }
+  }
+
+  /** What the engine complains of, with its place. */
+  #explain(error: unknown, placed: readonly Placed[]): PolicyError {
+    return this.#error(faultOf(error, placed), error)
+  }
+
+  /** The certificates in the file `name`, which is named from the policy file's folder. */
+  #readAnchors(name: string, path: Path): Buffer {
+    try {
+      return readFileSync(resolve(this.name === null ? '.' : dirname(this.name), name))
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw this.#error(
+        {
+          code: 'ERR_POLICY_INVALID_CA',
+          path: [...path, 'trust', 'ca'],
+          message: `the trust anchors cannot be read: ${reason}`,
+        },
+        cause,
+      )
     }
   }
 
@@ -358,6 +392,8 @@ interface FilePolicyParts {
   readonly read: ReadPin
   readonly caSets: CaSetSource
   readonly refuse: (path: Path, message: string) => PolicyError
+  readonly explain: (error: unknown) => PolicyError
+  readonly readAnchors: (name: string, path: Path) => Buffer
 }
 
 /** What a policy file says for one environment. */
@@ -398,65 +434,57 @@ export class FilePolicy {
   /**
    * The patterns and their pins, as {@link Client} takes them beside {@link unpinned}.
    *
-   * Throws a {@link PolicyError} for what this version reads and does not enforce: it would otherwise be passed over.
+   * Throws a {@link PolicyError} for blocked pins, which are no host's and would be passed over ({@link toPolicy} has
+   * them), and for trust anchors that cannot be read.
    */
   toPins(): (readonly [pattern: string, pins: PinSetInput])[] {
-    this.#refuseUnenforced()
-    return this.#parts.placed.map((placed) => expanded(entryOf(placed), this.#parts.caSets))
+    if (this.blocked.length > 0)
+      throw this.#parts.refuse(['blocked'], 'blocked pins are no host’s: use toPolicy()')
+    return this.#entries()
   }
 
   /**
-   * The policy, to be given to clients.
+   * The policy, to be given to clients; with `more` pin sets besides those of the file.
    *
-   * Throws a {@link PolicyError} for what this version reads and does not enforce, and for an {@link unpinned} other than
-   * `allow`: a client has an option of that name, which a policy does not set.
+   * Throws a {@link PolicyError} for trust anchors that cannot be read, and for what cannot be read of `more`.
    */
-  toPolicy(): Policy {
-    this.#refuseUnenforced()
-    if (this.unpinned === 'refuse') {
-      throw this.#parts.refuse(
-        this.#pathOfUnpinned(),
-        'a policy alone does not refuse hosts without pins: give the client unpinned: "refuse", and leave it out here',
-      )
-    }
-    return this.#parts.policy
-  }
-
-  /** Refuses what the engine does not do yet. One place, to be emptied as the engine learns. */
-  #refuseUnenforced(): void {
-    const { refuse, placed } = this.#parts
-    const [blocked] = this.blocked
-    if (blocked !== undefined) throw refuse(['blocked'], `blocked pins ${NOT_YET}`)
-    if (this.unpinned === 'warn') throw refuse(this.#pathOfUnpinned(), `"warn" ${NOT_YET}`)
-    for (const { path, value } of placed) {
-      if (!isObject(value) || path.length === 1) continue
-      if (value.mode === 'report') throw refuse([...path, 'mode'], `"report" ${NOT_YET}`)
-      if (value.require !== undefined && value.require !== 1)
-        throw refuse([...path, 'require'], `a requirement ${NOT_YET}`)
-      if (value.trust !== undefined && value.trust !== 'ca')
-        throw refuse([...path, 'trust'], `trust other than "ca" ${NOT_YET}`)
-      const { expires } = value
-      if (isObject(expires) && expires.then !== undefined && expires.then !== 'enforce')
-        throw refuse([...path, 'expires', 'then'], `${JSON.stringify(expires.then)} ${NOT_YET}`)
-    }
-    for (const { path, value } of placed) {
-      if (path.length === 1) continue
-      const pins = isObject(value) ? value.pins : value
-      const pinsPath = isObject(value) ? [...path, 'pins'] : path
-      for (const [index, pin] of (Array.isArray(pins) ? pins : []).entries()) {
-        if (isObject(pin) && pin.at !== undefined)
-          throw refuse([...pinsPath, index, 'at'], `the place of a pin ${NOT_YET}`)
-      }
+  toPolicy(more: Iterable<readonly [pattern: string, pins: PinSetInput]> = []): Policy {
+    const { policy, placed, explain } = this.#parts
+    const others = [...more]
+    if (others.length === 0 && !placed.some(({ value }) => fileOfAnchors(value) !== null))
+      return policy
+    const entries = this.#entries()
+    try {
+      return new Policy([...entries, ...others], {
+        unpinned: this.unpinned,
+        blocked: this.blocked.map(({ pin }) => pin),
+      })
+    } catch (error) {
+      throw explain(error)
     }
   }
 
-  #pathOfUnpinned(): Path {
-    return this.environment === null ? ['unpinned'] : ['environments', this.environment, 'unpinned']
+  #entries(): Entry[] {
+    const { placed, caSets, readAnchors } = this.#parts
+    const known = new Map<string, Buffer>()
+    return placed.map((of) => {
+      const entry = expanded(entryOf(of), caSets)
+      const name = fileOfAnchors(of.value)
+      if (name === null) return entry
+      const ca = known.get(name) ?? readAnchors(name, of.path)
+      known.set(name, ca)
+      const [pattern, pins] = entry
+      const set = Array.isArray(pins) ? { pins } : (pins as { pins: PinInput[] }) // a set with trust has pins
+      return [pattern, { ...set, trust: { ca } }]
+    })
   }
 }
 
-const NOT_YET =
-  'is not enforced by this version of pinfetch: leave it out, or use a version that does'
+/** The file of trust anchors that a set names; null for one that names none. */
+function fileOfAnchors(value: unknown): string | null {
+  const trust: unknown = isObject(value) ? value.trust : undefined
+  return isObject(trust) && typeof trust.ca === 'string' ? trust.ca : null
+}
 
 /** What `Policy.fromFile` gives. */
 export async function policyFromFile(
@@ -543,38 +571,59 @@ function placedIn(hosts: unknown, path: Path): Placed[] {
 function entryOf({ path, value }: Placed): Entry {
   const pattern = String(path.at(-1))
   if (path.length === 1) return [pattern, value as PinSetInput] // a file without a version: checked by Policy
-  const pins = isObject(value) ? value.pins : value
+  if (!isObject(value)) return [pattern, (Array.isArray(value) ? value : []).map(sourceOf)]
+  const { pins, exclude, mode, require, expires, trust } = value
   const sources = (Array.isArray(pins) ? pins : []).map(sourceOf)
-  const isExclusion = isObject(value) && value.exclude === true
-  return [pattern, isExclusion ? { pins: sources, exclude: true } : sources]
+  const said = {
+    exclude: exclude === true ? true : undefined,
+    mode,
+    require,
+    expires,
+    trust: isObject(trust) ? undefined : trust, // certificates of a file are read when the policy is to be used
+  }
+  if (Object.values(said).every((value) => value === undefined)) return [pattern, sources]
+  if (sources.length === 0) return [pattern, { exclude: true }]
+  return [pattern, { ...said, pins: sources } as PinSetInput] // checked
 }
 
-function sourceOf(pin: unknown): string {
+/** A pin without what are notes to people. */
+function sourceOf(pin: unknown): PinInput {
+  if (!isObject(pin)) return String(pin)
+  const text = String(pin.pin)
+  return pin.at === undefined ? text : { pin: text, at: pin.at as PinPosition } // checked
+}
+
+/** A blocked pin, likewise. */
+function blockedOf(pin: unknown): string {
   return String(isObject(pin) ? pin.pin : pin)
 }
-
-/** Blocked pins are read under a name that no file can have. */
-const BLOCKED = 'blocked.invalid'
 
 function compileAll(
   placed: readonly Placed[],
   blocked: readonly unknown[],
   caSets: CaSetSource,
+  unpinned: Unpinned = 'allow',
 ): Policy {
-  if (blocked.length > 0) {
-    try {
-      new Policy([expanded([BLOCKED, blocked.map(sourceOf)], caSets)])
-    } catch (error) {
-      throw new BlockedError(error)
-    }
+  return new Policy(
+    placed.map((entry) => expanded(entryOf(entry), caSets)),
+    { unpinned, blocked: blockedPins(blocked, caSets) },
+  )
+}
+
+function blockedPins(blocked: readonly unknown[], caSets: CaSetSource): readonly PinInput[] {
+  try {
+    return expandSets('', blocked.map(blockedOf), caSets) as PinInput[] // texts, as they were
+  } catch (error) {
+    throw new BlockedError(error)
   }
-  return new Policy(placed.map((entry) => expanded(entryOf(entry), caSets)))
 }
 
 /** An entry with the pins of its named sets. */
 function expanded([pattern, pins]: Entry, caSets: CaSetSource): Entry {
   // of a file without a version
   if (isObject(pins) && 'pins' in pins) {
+    if (!listOf(pins.pins).some((pin) => caSetOf(pin) !== null))
+      return [pattern, pins as PinSetInput]
     const [, own] = expanded([pattern, pins.pins as PinSetInput], caSets)
     return [pattern, { ...pins, pins: own } as PinSetInput]
   }
@@ -591,11 +640,15 @@ class BlockedError extends Error {
 
 /** Where in the file is what the engine complains of. */
 function faultOf(error: unknown, placed: readonly Placed[]): Fault {
-  const isBlocked = error instanceof BlockedError
-  const cause: unknown = isBlocked ? error.cause : error
+  const isSet = error instanceof BlockedError
+  const cause: unknown = isSet ? error.cause : error
   if (!(cause instanceof PolicyError)) throw cause
+  const isBlocked = isSet || (cause.pattern === undefined && cause.index !== undefined)
   // `pins["api.example.com"][1]: ` is the place; the file has a better one
-  const message = cause.message.replace(/^pins\["(?:[^"\\]|\\.)*"\](?:\[\d+\])?:? ?/, '')
+  const message = cause.message.replace(
+    /^(?:pins\["(?:[^"\\]|\\.)*"\](?:\[\d+\])?|blocked\[\d+\]):? ?/,
+    '',
+  )
   const at = cause.index === undefined ? [] : [cause.index]
   if (isBlocked) return { code: cause.code, message, path: ['blocked', ...at] }
   const named = placed.filter(({ path }) => path.at(-1) === cause.pattern)

@@ -32,6 +32,7 @@ use crate::exchange::upload::{Payload, RequestBody, Upload};
 use crate::exchange::{Answer, Failed, Failure, Head, exchange};
 use crate::gate::{Gate, InFlight, ProxyStats};
 use crate::metrics::{self, Handshake, OnHandshake, PatternMetrics};
+use crate::notice::{Notice, OnNotice};
 use crate::rehearsal::Rehearsal;
 use crate::reload::Swap;
 use crate::retry::Retry;
@@ -60,6 +61,7 @@ pub struct Environment {
     pub(crate) next_connection: Arc<AtomicU32>,
     pub(crate) on_gone: Arc<dyn Fn(u32) + Send + Sync>,
     pub(crate) on_handshake: OnHandshake,
+    pub(crate) on_notice: OnNotice,
 }
 
 impl Environment {
@@ -71,6 +73,16 @@ impl Environment {
             next_connection: Arc::new(AtomicU32::new(1)),
             on_gone: Arc::new(on_gone),
             on_handshake: OnHandshake::new(|_| {}),
+            on_notice: OnNotice::default(),
+        }
+    }
+
+    /// The same, with `tell` to hear of notices. It is called under a client's lock: it must ask nothing of clients.
+    #[must_use]
+    pub fn with_notices(self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        Self {
+            on_notice: OnNotice::new(tell),
+            ..self
         }
     }
 
@@ -127,6 +139,8 @@ pub struct Request<'a> {
     pub method: Method,
     /// An absolute `https:` or `http:` URL.
     pub url: &'a str,
+    /// The number by which its [`Notice`]s name the request.
+    pub number: u32,
     /// The request's own fields, in their order; they replace the client's of the same name.
     pub headers: Vec<Field>,
     /// The body.
@@ -169,6 +183,7 @@ impl<'a> Request<'a> {
         Self {
             method: Method::GET,
             url,
+            number: 0,
             headers: Vec::new(),
             body: None,
             timeout: TimeLimit::OfClient,
@@ -414,6 +429,7 @@ impl Client {
                     }
                 },
             };
+            gate.tell_report(request.number, lease.live());
             let limit = request.headers_timeout;
             let answer = within(
                 limit,
@@ -561,7 +577,7 @@ impl Client {
         let tls = if presented {
             OriginTls::unverified(&key, &self.gate.tls).map_err(internal)?
         } else {
-            let requirement = Requirement::of(&policy, &key);
+            let requirement = Requirement::of(&policy, &key, self.gate.clock.now());
             self.gate.admit(&key, &requirement)?;
             self.gate
                 .tls_for(&key, &requirement)?
@@ -614,7 +630,8 @@ impl Client {
     /// The pins in force for `host` and `port`, if it has any.
     pub fn pins_of(&self, host: &Host, port: u16) -> Option<EffectivePins> {
         let policy = self.gate.lock().policy.clone();
-        policy.lookup(host, port).to_effective(host, port)
+        let in_force = policy.lookup(host, port).at(self.gate.clock.now());
+        in_force.to_effective(host, port)
     }
 
     /// Refuses new requests, waits for those under way, or with `force` answers those that wait with
@@ -735,6 +752,8 @@ pub(crate) struct Prepared {
     pub(crate) cookies: Option<Cookies>,
     /// The `Cookie` field, where it comes from a jar.
     pub(crate) cookie: Option<HeaderValue>,
+    /// The caller's own number for it.
+    pub(crate) number: u32,
     pub(crate) is_redirected: bool,
     pub(crate) on_interim: Option<OnInterim>,
 }
@@ -744,6 +763,7 @@ impl Prepared {
         let Request {
             method,
             url,
+            number,
             headers,
             body,
             timeout: _,
@@ -800,6 +820,7 @@ impl Prepared {
             max_expansion: max_expansion.unwrap_or(config.max_expansion),
             cookies,
             cookie: None,
+            number,
             is_redirected: false,
             on_interim,
         })

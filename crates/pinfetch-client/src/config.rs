@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pinfetch_pins::{Host, Policy};
+use pinfetch_pins::{Host, Policy, Unpinned};
 
 use crate::connect::dns::Lookup;
 use crate::connect::identity::Identity;
@@ -27,8 +27,10 @@ use crate::retry::Retry;
 pub struct Config {
     /// Which pins are in force.
     pub policy: PolicyChoice,
-    /// What becomes of hosts without pins.
+    /// What becomes of hosts without pins, unless the policy is stricter.
     pub unpinned: Unpinned,
+    /// The number by which its [`Notice`](crate::Notice)s name the client.
+    pub number: u32,
     /// Whose word on certificates counts.
     pub trust: Trust,
     /// The TLS server name for every connection, in place of the URL's host. Pins of both are looked up and both must hold.
@@ -102,6 +104,7 @@ impl Default for Config {
         Self {
             policy: PolicyChoice::default(),
             unpinned: Unpinned::Allow,
+            number: 0,
             trust: Trust::Anchors(TrustAnchors::default()),
             server_name: None,
             identity: None,
@@ -343,15 +346,6 @@ impl Family {
     }
 }
 
-/// What becomes of hosts without pins.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Unpinned {
-    /// They are verified as usual.
-    Allow,
-    /// They are refused before DNS.
-    Refuse,
-}
-
 /// The lowest TLS version.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MinVersion {
@@ -424,6 +418,7 @@ impl ConnectionKey {
             trust: _,
             identity: _,
             key_log: _,
+            number: _,
             post_quantum: _,
             min_version: _,
             http2_settings: _,

@@ -109,13 +109,13 @@ pub(crate) fn of(gate: &Gate) -> Coverage {
     };
     for ((host, port), seen) in hosts {
         let key = ConnectionKey::new(&gate.config, Scheme::Https, host.clone(), port);
-        let requirement = Requirement::of(&policy, &key);
+        let requirement = Requirement::of(&policy, &key, gate.clock.now());
         let mut patterns: Vec<String> = requirement.patterns().map(Into::into).collect();
         patterns.sort_unstable();
         patterns.dedup();
         let at =
             |time: &AtomicU64| gate.began() + Duration::from_millis(time.load(Ordering::Relaxed));
-        let list = if requirement.is_pinned() {
+        let list = if requirement.has_pins() {
             &mut coverage.pinned
         } else {
             &mut coverage.unpinned

@@ -169,6 +169,18 @@ pub enum RequestError {
         /// The port.
         port: u16,
     },
+    /// A pin set has ended that refuses its hosts then.
+    #[error("the pins of {pattern:?} for {host}:{port} ended{}, and its hosts are refused since", on(*.at))]
+    Expired {
+        /// The host.
+        host: Host,
+        /// The port.
+        port: u16,
+        /// The pattern of the set, in canonical form.
+        pattern: Arc<str>,
+        /// When it ended, in Unix seconds.
+        at: i64,
+    },
     /// The host is pinned and the URL's scheme is `http`: nothing would prove who answers.
     #[error("{host}:{port} is pinned: http: is refused, use https:")]
     Plaintext {
@@ -202,6 +214,17 @@ pub enum RequestError {
     /// Our own fault.
     #[error("internal error, please report: {0}")]
     Internal(Arc<str>),
+}
+
+/// A moment, in words.
+fn on(at: i64) -> String {
+    u64::try_from(at).map_or_else(
+        |_| String::new(),
+        |at| {
+            let at = std::time::UNIX_EPOCH + Duration::from_secs(at);
+            format!(" on {}", httpdate::fmt_http_date(at))
+        },
+    )
 }
 
 /// Why a redirect is not followed.
@@ -273,6 +296,7 @@ impl RequestError {
             Self::CookieJar(_) => Code::CookieJar,
             Self::Policy(error) => Code::of_policy(error),
             Self::Unpinned { .. } => Code::PolicyUnpinned,
+            Self::Expired { .. } => Code::PolicyExpired,
             Self::Plaintext { .. } => Code::PolicyPlaintext,
             Self::CutsOff(_) => Code::PolicyCutsOff,
             Self::Option { code, .. } => *code,
@@ -417,6 +441,8 @@ codes! {
     PolicyInvalidCa = 79, "ERR_POLICY_INVALID_CA";
     /// An exclusion of a policy file with settings of a pin set, and no pins.
     PolicyInvalidExclude = 80, "ERR_POLICY_INVALID_EXCLUDE";
+    /// A pin set has ended.
+    PolicyExpired = 81, "ERR_POLICY_EXPIRED";
     /// A policy file that must be signed is not.
     PolicyUnsigned = 82, "ERR_POLICY_UNSIGNED";
     /// The signature of a policy file is wrong, or not of those who may sign.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod clock;
 mod coding;
 mod config;
 mod connect;
@@ -20,6 +21,7 @@ mod exchange;
 mod gate;
 mod live_policy;
 mod metrics;
+mod notice;
 mod redirect;
 mod rehearsal;
 mod reload;
@@ -30,7 +32,7 @@ pub use client::{Client, Connection, Environment, Request, Response, ServerPins,
 pub use coding::{Coding, CodingError};
 pub use config::{
     Config, Family, HeaderLimits, Http2Choice, Http2Settings, KeepAlive, Look, MinVersion,
-    PolicyChoice, ProxyChoice, RedirectMode, Trust, TrustAnchors, Unpinned,
+    PolicyChoice, ProxyChoice, RedirectMode, Trust, TrustAnchors,
 };
 pub use connect::dns::{Lookup, Resolve, ResolveError, Resolving};
 pub use connect::identity::{Identity, IdentityError};
@@ -38,7 +40,7 @@ pub use connect::proxy::{
     ConnectFieldError, EnvironmentError, EnvironmentProxies, Proxy, ProxyError, ProxyUrlError,
     UserInformation, from_environment,
 };
-pub use connect::roots::{BUILT_IN_ROOTS, Roots};
+pub use connect::roots::{BUILT_IN_ROOTS, Roots, read_anchors};
 pub use connect::{ConnectTimes, ConnectionFacts, TlsFacts};
 pub use content::{ResponseBody, Streaming};
 pub use cookies::{
@@ -54,6 +56,8 @@ pub use exchange::upload::{RequestBody, Upload, UploadError};
 pub use gate::ProxyStats;
 pub use live_policy::LivePolicy;
 pub use metrics::{Expiry, Handshake, PatternMetrics, PinMetrics};
+pub use notice::{Notice, Phase as ExpiryPhase};
+pub use pinfetch_pins::Unpinned;
 pub use rehearsal::{HostRehearsal, Rehearsal, RehearsalReport};
 pub use reload::{CutOff, CutOffs, Swap};
 pub use retry::Retry;

@@ -125,6 +125,7 @@ fn next(
         max_expansion: request.max_expansion,
         cookies: request.cookies.clone(),
         cookie: None,
+        number: request.number,
         is_redirected: true,
         on_interim: request.on_interim.clone(),
     }

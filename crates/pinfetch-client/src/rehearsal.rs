@@ -162,8 +162,8 @@ impl Rehearsal {
             return;
         }
         let policy = &self.0.policy;
-        let requirement = Requirement::of(policy, key);
-        let side = Gate::proxy_requirement(policy, key);
+        let requirement = Requirement::of(policy, key, gate.clock.now());
+        let side = gate.proxy_requirement(policy, key);
         let refusal = match &side {
             Err(refusal) => Some(refusal.code()),
             Ok(_) => gate

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pinfetch_pins::{BadPin, EffectivePins, Host, Pin, Policy, PolicyDiff, VerifiedPath};
+use pinfetch_pins::{BadPin, Host, Pin, Policy, PolicyDiff, VerifiedPath};
 
 use crate::config::ConnectionKey;
 use crate::connect::Live;
-use crate::connect::tls::{OriginTls, Requirement, Verdict};
+use crate::connect::tls::{OriginTls, Refusal, Requirement, Verdict};
 use crate::error::{Code, RequestError};
 use crate::gate::{Gate, Origin, ProxySide, Reached, State, Waiter};
 
@@ -126,7 +126,7 @@ pub(crate) fn swap(
                 return Err(insecure_with_pins());
             }
             let state = gate.lock();
-            let plan = Plan::new(gate, &state, policy)?;
+            let plan = Plan::new(gate, &state, policy, gate.clock.now())?;
             if !is_forced {
                 plan.note_cut_offs(gate, &state, &mut cut_off);
             }
@@ -146,8 +146,28 @@ pub(crate) fn swap(
     Ok(refused)
 }
 
+/// Judges everything again where the policy in force changes by itself: a pin set has ended, or ends soon.
+pub(crate) fn tick(gate: &Arc<Gate>, state: &mut State) -> Result<(), RequestError> {
+    let now = gate.clock.now();
+    if state.next_change.is_none_or(|next| now < next) {
+        return Ok(());
+    }
+    let policy = state.policy.clone();
+    let mut answers = Vec::new();
+    let plan = Plan::new(gate, state, &policy, now)?;
+    plan.carry_out(gate, state, &policy, &mut answers);
+    for (waiter, refusal) in answers {
+        let _ = waiter.send(Err(refusal)); // who gave up needs no answer
+    }
+    Ok(())
+}
+
 /// What a swap will change at one gate. Made and carried out under one lock, so that nothing moves in between.
-struct Plan(Vec<Change>);
+struct Plan {
+    /// By when the policy is judged, in Unix seconds.
+    now: i64,
+    changes: Vec<Change>,
+}
 
 /// What becomes of one origin.
 struct Change {
@@ -157,18 +177,19 @@ struct Change {
     proxy: Option<ProxySide>,
     /// Why no request goes there any more.
     refusal: Option<RequestError>,
-    /// What the policy says of each live connection: the pin for whose sake it stays, or why it ends.
+    /// What the policy says of each live connection.
     verdicts: Vec<(Arc<Live>, Judged)>,
     /// Why the host as it was last reached would be refused.
     cuts_off: Option<RequestError>,
 }
 
-type Judged = Result<Option<Pin>, RequestError>;
+/// The pin for whose sake a connection stays, and what pins in report mode have to say of it; or why it ends.
+type Judged = Result<(Option<Pin>, Option<Arc<BadPin>>), RequestError>;
 
 impl Plan {
-    fn new(gate: &Gate, state: &State, policy: &Policy) -> Result<Self, RequestError> {
+    fn new(gate: &Gate, state: &State, policy: &Policy, now: i64) -> Result<Self, RequestError> {
         let changes = state.origins.iter().map(|(key, origin)| {
-            let requirement = Requirement::of(policy, key);
+            let requirement = Requirement::of(policy, key, now);
             let tls = if requirement.same_pins(&origin.requirement) {
                 origin.tls.clone()
             } else {
@@ -183,10 +204,13 @@ impl Plan {
                 if let Err(refusal) = &admitted {
                     return Err(refusal.clone());
                 }
-                match Origin::judge_by(&requirement, proxy.as_ref(), &live.facts) {
-                    (Verdict::Accept(matched), _) => Ok(matched),
-                    (Verdict::Refuse(pins), path) => {
-                        Err(bad_pin(live.facts.remote, &pins, path, key))
+                let (facts, proxy) = (&live.facts, proxy.as_ref());
+                match Origin::judge_by(&requirement, proxy, facts) {
+                    (Verdict::Accept(matched), _) => {
+                        Ok((matched, Origin::report_by(&requirement, proxy, facts)))
+                    }
+                    (Verdict::Refuse(refusal), path) => {
+                        Err(refused_by(facts.remote, &refusal, path, key))
                     }
                 }
             };
@@ -201,7 +225,9 @@ impl Plan {
                     }
                     match requirement.judge(path.as_deref()) {
                         Verdict::Accept(_) => None,
-                        Verdict::Refuse(pins) => Some(bad_pin(*remote, &pins, path.clone(), key)),
+                        Verdict::Refuse(refusal) => {
+                            Some(refused_by(*remote, &refusal, path.clone(), key))
+                        }
                     }
                 });
             Ok(Change {
@@ -214,13 +240,14 @@ impl Plan {
                 cuts_off,
             })
         });
-        changes.collect::<Result<_, _>>().map(Self)
+        let changes = changes.collect::<Result<_, RequestError>>()?;
+        Ok(Self { now, changes })
     }
 
     /// Adds the hosts with traffic that it cuts off.
     fn note_cut_offs(&self, gate: &Gate, state: &State, noted: &mut Vec<CutOff>) {
         let now = gate.now();
-        for change in &self.0 {
+        for change in &self.changes {
             let Some(origin) = state.origins.get(&change.key) else {
                 continue;
             };
@@ -254,7 +281,8 @@ impl Plan {
         answers: &mut Vec<(Waiter, RequestError)>,
     ) -> usize {
         let mut closed = 0;
-        for change in self.0 {
+        for change in self.changes {
+            gate.tell_endings(&change.key, &change.requirement, self.now, &mut state.told);
             let Some(origin) = state.origins.get_mut(&change.key) else {
                 continue;
             };
@@ -266,7 +294,7 @@ impl Plan {
             origin.proxy = change.proxy;
             for (live, verdict) in change.verdicts {
                 match verdict {
-                    Ok(matched) => live.accept(matched),
+                    Ok((matched, report)) => live.accept(matched, report),
                     Err(refusal) => {
                         live.revoke(refusal);
                         closed += 1;
@@ -285,6 +313,7 @@ impl Plan {
             }
         }
         state.counters.keep(policy);
+        state.next_change = policy.next_change(self.now);
         state.policy = policy.clone();
         closed
     }
@@ -356,21 +385,26 @@ fn take_out(origin: &mut Origin, live: &Arc<Live>) {
         .retain(|connection| !Arc::ptr_eq(&connection.live, live));
 }
 
-fn bad_pin(
+/// What becomes of the requests to a host that was reached over `path`.
+fn refused_by(
     remote: SocketAddr,
-    pins: &EffectivePins,
+    refusal: &Refusal,
     path: Option<Arc<VerifiedPath>>,
     key: &ConnectionKey,
 ) -> RequestError {
-    match path {
-        Some(path) => RequestError::BadPin {
-            report: Arc::new(BadPin::of_path(pins, path)),
+    let (host, port) = (key.host.clone(), key.port);
+    let Some(path) = path else {
+        return RequestError::Plaintext { host, port }; // plain TCP: `admit` has refused it before
+    };
+    match refusal.report(key, path) {
+        Some(report) => RequestError::BadPin {
+            report: Arc::new(report),
             remote,
         },
-        // plain TCP: `admit` has refused it before
-        None => RequestError::Plaintext {
-            host: key.host.clone(),
-            port: key.port,
+        // another connection may well be accepted: it is as if the server had closed this one
+        None => RequestError::Closed {
+            host,
+            remote: Some(remote),
         },
     }
 }

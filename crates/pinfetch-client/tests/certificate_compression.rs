@@ -138,6 +138,7 @@ async fn handshake(
             pattern: HOST.into(),
             exclude: false,
             pins: vec![PinSource::Text(pin)],
+            ..PinSetSource::default()
         }])
         .unwrap()
         .into(),

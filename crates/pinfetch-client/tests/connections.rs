@@ -124,6 +124,7 @@ fn policy(pin: &str) -> Policy {
         pattern: HOST.into(),
         exclude: false,
         pins: vec![PinSource::Text(pin.into())],
+        ..PinSetSource::default()
     }])
     .unwrap()
 }
@@ -274,6 +275,7 @@ async fn a_swap_that_pins_a_plain_origin_refuses_it_until_another_frees_it() {
             pattern: "127.0.0.1".into(),
             exclude: false,
             pins: vec![PinSource::Text(pin.into())],
+            ..PinSetSource::default()
         }])
         .unwrap()
     };

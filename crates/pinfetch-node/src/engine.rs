@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -160,31 +160,41 @@ async fn announce(core: Arc<Core>, wake: impl Fn()) {
     }
 }
 
+/// What all clients of an engine share; what they have to tell goes into the queue.
+fn environment(core: Weak<Core>) -> Environment {
+    let told = core.clone();
+    let tell = observe::teller(core.clone());
+    let environment = Environment::new(move |connection| {
+        if let Some(core) = core.upgrade() {
+            core.completions
+                .push_quietly(|out| wire::write_gone(out, connection));
+        }
+    });
+    environment
+        .with_handshakes(tell)
+        .with_notices(move |notice| {
+            if let Some(core) = told.upgrade() {
+                core.completions
+                    .push(|out| wire::write_notice(out, &notice));
+            }
+        })
+}
+
 impl Core {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new_cyclic(|core: &std::sync::Weak<Self>| {
-            let tell = observe::teller(core.clone());
-            let core = core.clone();
-            Self {
-                completions: Completions::default(),
-                environment: Environment::new(move |connection| {
-                    if let Some(core) = core.upgrade() {
-                        core.completions
-                            .push_quietly(|out| wire::write_gone(out, connection));
-                    }
-                })
-                .with_handshakes(tell),
-                clients: Mutex::default(),
-                next_client: AtomicU32::new(1),
-                requests: Mutex::default(),
-                streams: Mutex::default(),
-                lookups: Questions::default(),
-                cookies: Questions::default(),
-                jars: Jars::default(),
-                live_policies: LivePolicies::default(),
-                rehearsals: Rehearsals::default(),
-                uploads: Uploads::default(),
-            }
+        Arc::new_cyclic(|core: &Weak<Self>| Self {
+            completions: Completions::default(),
+            environment: environment(core.clone()),
+            clients: Mutex::default(),
+            next_client: AtomicU32::new(1),
+            requests: Mutex::default(),
+            streams: Mutex::default(),
+            lookups: Questions::default(),
+            cookies: Questions::default(),
+            jars: Jars::default(),
+            live_policies: LivePolicies::default(),
+            rehearsals: Rehearsals::default(),
+            uploads: Uploads::default(),
         })
     }
 
@@ -650,6 +660,7 @@ pub(crate) fn read_request<'r>(
         headers,
         body,
         timeout,
+        number: id,
         ..Request::get(url)
     };
     while !record.is_empty() {

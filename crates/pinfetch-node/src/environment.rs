@@ -9,11 +9,11 @@ use std::time::Duration;
 use pinfetch_client::{
     BUILT_IN_ROOTS, Client, Code, Config, Cookies, Family, Field, HeaderLimits, Http2Settings,
     Identity, KeepAlive, Look, Lookup, MinVersion, PolicyChoice, ProxyChoice, RequestError, Roots,
-    Trust, TrustAnchors, Unpinned, from_environment,
+    Trust, TrustAnchors, from_environment,
 };
 use pinfetch_pins::{
-    Anchors, ChainRequest, Host, Pin, PinSetSource, PinSource, Policy, describe_certificate,
-    describe_file, verify_chain as verify,
+    Anchors, ChainRequest, Host, Pin, PinSource, describe_certificate, describe_file,
+    verify_chain as verify,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -70,8 +70,8 @@ fn read_config(
     handle: u32,
     record: &mut Reader<'_>,
 ) -> Result<Config, RequestError> {
-    let own = Policy::compile(record.policy()?)?;
-    let unpinned = unpinned(record)?;
+    let own = record.policy()??;
+    let unpinned = record.unpinned()?;
     let blobs = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(<[u8]>::to_vec));
     let ca = record.opt(blobs)?;
     let extra = blobs(record)?;
@@ -136,6 +136,7 @@ fn read_config(
     Ok(Config {
         policy,
         unpinned,
+        number: handle,
         trust,
         server_name,
         min_version,
@@ -211,14 +212,6 @@ fn lookup_choice(
         1 => Lookup::Map(Arc::new(read_answers(answers)?)),
         2 => core.resolver(handle),
         _ => return Err(Malformed.into()),
-    })
-}
-
-fn unpinned(record: &mut Reader<'_>) -> Result<Unpinned, Malformed> {
-    Ok(if record.flag()? {
-        Unpinned::Refuse
-    } else {
-        Unpinned::Allow
     })
 }
 
@@ -431,8 +424,7 @@ pub(crate) fn policy_lookup(policy: &[u8], authority: &str) -> Vec<u8> {
 }
 
 fn try_policy_lookup(policy: &[u8], authority: &str) -> Result<Vec<u8>, RequestError> {
-    let sources: Vec<PinSetSource> = Reader::new(policy).policy()?;
-    let policy = Policy::compile(sources)?;
+    let policy = Reader::new(policy).policy()??;
     let (host, port) = pinfetch_client::parse_authority(authority)?;
     let mut out = Vec::new();
     match policy.lookup(&host, port).to_effective(&host, port) {

@@ -114,5 +114,5 @@ async fn compile(encoded: Bytes) -> Result<Arc<Policy>, RequestError> {
 
 /// Reads and compiles a policy.
 pub(crate) fn read(encoded: &[u8]) -> Result<Arc<Policy>, RequestError> {
-    Ok(Arc::new(Policy::compile(Reader::new(encoded).policy()?)?))
+    Ok(Arc::new(Reader::new(encoded).policy()??))
 }

@@ -5,12 +5,16 @@
 //! length (u32) and begins with its kind (u8).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use pinfetch_client::{
-    Code, CodingError, ConnectionFacts, CutOff, Fields, Phase, ProxyError, RedirectProblem,
-    RequestError, Response, Swap, TlsFacts,
+    Code, CodingError, ConnectionFacts, CutOff, ExpiryPhase, Fields, Notice, Phase, ProxyError,
+    RedirectProblem, RequestError, Response, Swap, TlsFacts,
 };
-use pinfetch_pins::{BadPin, Pin, PinSetSource, PinSource, Role, VerifiedPath, VerifyError};
+use pinfetch_pins::{
+    Afterwards, BadPin, Demand, Expiry, Mode, Pin, PinSetSource, PinSource, Places, Policy,
+    PolicyBuilder, Role, Rules, Trust, Unpinned, VerifiedPath, VerifyError,
+};
 use rustls_pki_types::CertificateDer;
 
 /// Kinds of submission (JavaScript → engine).
@@ -47,6 +51,9 @@ pub(crate) mod completion {
     pub(crate) const COOKIES: u8 = 10;
     pub(crate) const UPLOAD: u8 = 11;
     pub(crate) const INFORMATION: u8 = 12;
+    pub(crate) const REPORTED: u8 = 13;
+    pub(crate) const UNPINNED: u8 = 14;
+    pub(crate) const ENDING: u8 = 15;
     pub(crate) const SWAPPED: u8 = 20;
     pub(crate) const HANDSHAKE: u8 = 21;
 }
@@ -90,6 +97,11 @@ const HAS_TRAILERS: u8 = 16;
 const IS_REDIRECTED: u8 = 32;
 const IS_REUSED: u8 = 64;
 
+/// Flags of a pin set.
+const EXCLUDES: u8 = 1;
+const HAS_PLACES: u8 = 2;
+const HAS_RULES: u8 = 4;
+
 /// Flags of a BODY.
 const HAS_ENDED: u8 = 2;
 
@@ -121,6 +133,7 @@ enum Tag {
     Status = 22,
     Reason = 23,
     SocksCode = 24,
+    Blocked = 25,
     CutOffs = 40,
 }
 
@@ -231,13 +244,122 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn policy(&mut self) -> Result<Vec<PinSetSource>, Malformed> {
-        self.list(|reader| {
-            Ok(PinSetSource {
-                pattern: reader.str()?.into(),
-                exclude: reader.flag()?,
-                pins: reader.list(Self::pin_source)?,
-            })
+    /// A policy, compiled: its sets, the trust anchors that they name by number, what becomes of hosts without pins, and
+    /// the blocked pins.
+    pub(crate) fn policy(&mut self) -> Result<Result<Policy, RequestError>, Malformed> {
+        let mut sets = Self::new(self.bytes()?);
+        let anchors =
+            self.list(|reader| reader.list(|reader| reader.bytes().map(<[u8]>::to_vec)))?;
+        let unpinned = self.unpinned()?;
+        let blocked = self.list(Self::pin_source)?;
+        let mut trusts = Vec::with_capacity(anchors.len());
+        for blobs in &anchors {
+            match pinfetch_client::read_anchors("trust", blobs) {
+                Ok(anchors) => trusts.push(Trust::Anchors(Arc::new(anchors))),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let mut builder = PolicyBuilder::default();
+        builder.set_unpinned(unpinned);
+        for pin in &blocked {
+            if let Err(error) = builder.block(pin) {
+                return Ok(Err(error.into()));
+            }
+        }
+        // one after the other: a large policy's are never in memory together
+        for _ in 0..sets.u32()? {
+            if let Err(error) = builder.add(sets.pin_set(&trusts)?) {
+                return Ok(Err(error.into()));
+            }
+        }
+        if !sets.is_empty() {
+            return Err(Malformed);
+        }
+        Ok(builder.finish().map_err(RequestError::from))
+    }
+
+    fn pin_set(&mut self, trusts: &[Trust]) -> Result<PinSetSource, Malformed> {
+        let pattern = self.str()?.into();
+        let flags = self.u8()?;
+        if flags & !(EXCLUDES | HAS_PLACES | HAS_RULES) != 0 {
+            return Err(Malformed);
+        }
+        let pins = self.list(Self::pin_source)?;
+        let places = if flags & HAS_PLACES == 0 {
+            Vec::new()
+        } else {
+            let place = |_| self.place();
+            (0..pins.len()).map(place).collect::<Result<_, _>>()?
+        };
+        let rules = if flags & HAS_RULES == 0 {
+            Rules::default()
+        } else {
+            self.rules(trusts)?
+        };
+        Ok(PinSetSource {
+            pattern,
+            exclude: flags & EXCLUDES != 0,
+            pins,
+            places,
+            rules,
+        })
+    }
+
+    fn rules(&mut self, trusts: &[Trust]) -> Result<Rules, Malformed> {
+        let mode = match self.u8()? {
+            0 => Mode::Enforce,
+            1 => Mode::Report,
+            _ => return Err(Malformed),
+        };
+        let demand = match self.u8()? {
+            0 => Demand::keys(self.u32()?),
+            1 => Demand::at_each(self.list(Self::place)?),
+            _ => return Err(Malformed),
+        };
+        let expires = self.opt(|reader| {
+            let at = reader.i64()?;
+            let then = match reader.u8()? {
+                0 => Afterwards::Enforce,
+                1 => Afterwards::Report,
+                2 => Afterwards::Refuse,
+                _ => return Err(Malformed),
+            };
+            Ok(Expiry { at, then })
+        })?;
+        let trust = match self.u8()? {
+            0 => Trust::Own,
+            1 => Trust::PinnedKey,
+            2 => {
+                let index = self.size()?;
+                trusts.get(index).cloned().ok_or(Malformed)?
+            }
+            _ => return Err(Malformed),
+        };
+        Ok(Rules {
+            mode,
+            demand,
+            expires,
+            trust,
+        })
+    }
+
+    fn place(&mut self) -> Result<Places, Malformed> {
+        Ok(match self.u8()? {
+            0 => Places::ANY,
+            1 => Places::LEAF,
+            2 => Places::INTERMEDIATE,
+            3 => Places::ROOT,
+            4 => Places::CA,
+            _ => return Err(Malformed),
+        })
+    }
+
+    pub(crate) fn unpinned(&mut self) -> Result<Unpinned, Malformed> {
+        Ok(match self.u8()? {
+            0 => Unpinned::Allow,
+            1 => Unpinned::Warn,
+            2 => Unpinned::Refuse,
+            _ => return Err(Malformed),
         })
     }
 }
@@ -471,6 +593,8 @@ pub(crate) fn write_connection(out: &mut Vec<u8>, facts: &ConnectionFacts) {
             |out, pin| out.pin(&pin),
         );
         out.nested(|out| write_path(out, facts.tls.as_ref().and_then(|tls| tls.path.as_deref())));
+        let reported = facts.reported();
+        out.strs(reported.as_ref().map_or(&[], |report| &report.patterns));
     });
 }
 
@@ -596,6 +720,52 @@ pub(crate) fn write_cookies(
     });
 }
 
+pub(crate) fn write_notice(out: &mut Vec<u8>, notice: &Notice) {
+    out.nested(|out| match notice {
+        Notice::Reported {
+            request,
+            report,
+            remote,
+        } => {
+            out.u8(completion::REPORTED);
+            out.u32(*request);
+            let error = RequestError::BadPin {
+                report: report.clone(),
+                remote: *remote,
+            };
+            write_failure(out, &error);
+        }
+        Notice::Unpinned { client, host, port } => {
+            out.u8(completion::UNPINNED);
+            out.u32(*client);
+            out.str(host.as_str());
+            out.u16(*port);
+        }
+        Notice::Ending {
+            client,
+            host,
+            port,
+            ending,
+            phase,
+        } => {
+            out.u8(completion::ENDING);
+            out.u32(*client);
+            out.str(host.as_str());
+            out.u16(*port);
+            out.str(&ending.pattern);
+            out.i64(ending.expiry.at);
+            out.u8(match ending.expiry.then {
+                Afterwards::Enforce => 0,
+                Afterwards::Report => 1,
+                Afterwards::Refuse => 2,
+            });
+            out.u8((*phase == ExpiryPhase::Ended).into());
+        }
+        // of a newer engine than this binding: there is none
+        _ => out.u8(0),
+    });
+}
+
 pub(crate) fn write_error(out: &mut Vec<u8>, id: u32, error: &RequestError) {
     out.nested(|out| {
         out.u8(completion::ERROR);
@@ -696,7 +866,8 @@ fn write_failure_with(out: &mut Vec<u8>, error: &RequestError, message: &str) {
         RequestError::Policy(_)
         | RequestError::CutsOff(_)
         | RequestError::Unpinned { .. }
-        | RequestError::Plaintext { .. } => fields.policy(error),
+        | RequestError::Plaintext { .. }
+        | RequestError::Expired { .. } => fields.policy(error),
         RequestError::Url { url, problem: _ } => fields.text(Tag::Url, url),
         // message and code say it all; and the enum, of another crate, may grow
         _ => {}
@@ -772,7 +943,9 @@ impl<'a> Details<'a> {
     fn policy(&mut self, error: &RequestError) {
         match error {
             RequestError::Policy(error) => {
-                self.text(Tag::Pattern, error.pattern());
+                if let Some(pattern) = error.pattern() {
+                    self.text(Tag::Pattern, pattern);
+                }
                 if let Some(index) = error.index() {
                     self.value(Tag::Index, |out| out.size(index));
                 }
@@ -786,6 +959,17 @@ impl<'a> Details<'a> {
             RequestError::Unpinned { host, port } | RequestError::Plaintext { host, port } => {
                 self.text(Tag::Hostname, host.as_str());
                 self.value(Tag::Port, |out| out.u16(*port));
+            }
+            RequestError::Expired {
+                host,
+                port,
+                pattern,
+                at,
+            } => {
+                self.text(Tag::Hostname, host.as_str());
+                self.value(Tag::Port, |out| out.u16(*port));
+                self.text(Tag::Pattern, pattern);
+                self.value(Tag::NotAfter, |out| out.i64(*at));
             }
             _ => {}
         }
@@ -828,6 +1012,9 @@ impl<'a> Details<'a> {
             }
         });
         self.text(Tag::Hint, &report.hint);
+        if let Some(pin) = &report.blocked {
+            self.value(Tag::Blocked, |out| out.pin(pin));
+        }
     }
 
     fn verify(&mut self, error: &VerifyError) {
@@ -983,14 +1170,38 @@ mod tests {
             assert_eq!(record.u32().unwrap(), number(&vector, "id"));
             assert_eq!(record.u32().unwrap(), number(&vector, "client"));
             assert_eq!(record.flag().unwrap(), vector["force"]);
-            let policy = record.policy().unwrap();
-            assert!(record.is_empty());
+            let mut sets = Reader::new(record.clone().bytes().unwrap());
+            let trusts = [Trust::Own];
+            let sets = sets.list(|sets| sets.pin_set(&trusts)).unwrap();
             let expected = vector["policy"].as_array().unwrap();
-            assert_eq!(policy.len(), expected.len());
-            for (set, expected) in policy.iter().zip(expected) {
+            assert_eq!(sets.len(), expected.len());
+            for (set, expected) in sets.iter().zip(expected) {
                 assert_eq!(set.pattern, expected["pattern"].as_str().unwrap());
-                assert_eq!(set.exclude, expected["exclude"].as_bool().unwrap());
+                assert_eq!(set.exclude, expected["exclude"] == true);
                 assert_eq!(set.pins.len(), expected["pins"].as_array().unwrap().len());
+                let at = expected["pins"][0]["at"].as_str().unwrap_or_default();
+                let place = set.places.first().copied().unwrap_or_default();
+                let expected_place = match at {
+                    "leaf" => Places::LEAF,
+                    "intermediate" => Places::INTERMEDIATE,
+                    "root" => Places::ROOT,
+                    _ => Places::ANY,
+                };
+                assert_eq!(place, expected_place);
+                assert_eq!(set.rules.mode == Mode::Report, expected["mode"] == "report");
+                let expires = set.rules.expires.map(|expiry| expiry.at);
+                assert_eq!(expires, expected["expires"]["unix"].as_i64());
+                let is_of_key = expected["trust"] == "pinned-key";
+                assert_eq!(set.rules.trust == Trust::PinnedKey, is_of_key);
+            }
+            let compiled = record.policy().unwrap();
+            assert!(record.is_empty());
+            if vector["compiles"] != false {
+                let policy = compiled.unwrap();
+                let blocked = policy.blocked().map_or(0, |pins| pins.len());
+                assert_eq!(blocked, vector["blocked"].as_array().map_or(0, Vec::len));
+                let unpinned = vector["unpinned"].as_str().unwrap_or("allow");
+                assert_eq!(format!("{:?}", policy.unpinned()).to_lowercase(), unpinned);
             }
         }
     }

@@ -116,6 +116,17 @@ impl Anchors {
         pins.zip(subjects.map(|name| crate::describe_name(&name)))
     }
 
+    /// Whether the two are the same anchors, in the same order.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = |ours: &Facts, theirs: &Facts| {
+            ours.pin == theirs.pin && ours.certificate == theirs.certificate
+        };
+        let mut all = self.facts.iter().zip(&other.facts);
+        self.facts.len() == other.facts.len()
+            && all.all(|(ours, theirs)| same(ours, theirs))
+            && self.trusted == other.trusted
+    }
+
     pub(crate) fn trusted(&self) -> &[TrustAnchor<'static>] {
         &self.trusted
     }

@@ -14,7 +14,7 @@ pub struct PolicyDiff {
     pub gained: Vec<String>,
     /// Patterns that are gone, or lack pins that they had.
     pub lost: Vec<String>,
-    /// Patterns that have gained some and lost others.
+    /// Patterns that have gained some and lost others, or say something else besides.
     pub changed: Vec<String>,
 }
 
@@ -46,7 +46,8 @@ impl Policy {
                     let (old, new) = (pins_of(&before), pins_of(&now));
                     let gains = before.exclude && !now.exclude || !new.is_subset(&old);
                     let loses = now.exclude && !before.exclude || !old.is_subset(&new);
-                    diff.note(&now, gains, loses);
+                    let says_else = before.said != now.said;
+                    diff.note(&now, gains || says_else, loses || says_else);
                 }
             }
         }
@@ -93,6 +94,7 @@ mod tests {
             pattern: pattern.into(),
             exclude: pins.is_empty(),
             pins: pins.iter().map(text).collect(),
+            ..PinSetSource::default()
         }
     }
 

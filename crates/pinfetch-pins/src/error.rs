@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
-use crate::{EffectivePins, Host, Pin, VerifiedPath};
+use crate::{EffectivePins, Host, Pin, Places, VerifiedPath};
 
 /// Why a text or file is no pin.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -138,13 +138,66 @@ pub enum PolicyError {
         /// The host pattern, as it was given.
         pattern: String,
     },
+    /// A blocked pin cannot be read.
+    #[error("blocked[{index}]: {input:?} {source}")]
+    BlockedPin {
+        /// Which of the blocked pins, from 0.
+        index: usize,
+        /// What was given, shortened.
+        input: String,
+        /// What is wrong.
+        source: PinError,
+    },
+    /// What a pattern says besides its pins cannot hold.
+    #[error("pins[{pattern:?}]: {problem}")]
+    Rule {
+        /// The host pattern.
+        pattern: String,
+        /// What is wrong.
+        problem: RuleProblem,
+    },
+}
+
+/// Why what a pattern says besides its pins cannot hold.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleProblem {
+    /// More keys are demanded than there are pins.
+    #[error("it asks for {wanted} pins of {given}: no path could hold them")]
+    TooManyKeys {
+        /// How many are demanded.
+        wanted: u32,
+        /// How many different pins it has.
+        given: usize,
+    },
+    /// A place is demanded at which none of the pins counts.
+    #[error("none of the pins may stand at {}: no path could hold one", .0.describe())]
+    NoPinAt(Places),
+    /// Trust in the pinned key, and a mode in which pins are not enforced.
+    #[error(
+        "trust in the pinned key stands beside report mode: the pin is all that such a server is verified by, so it has to be enforced"
+    )]
+    NothingVerified,
+    /// Trust in the pinned key, and pins or a demand of other keys.
+    #[error(
+        "trust in the pinned key looks at the leaf alone: leave out `at` and `require`, or give \"leaf\""
+    )]
+    BeyondTheLeaf,
+    /// Another pattern that speaks of the same hosts has other trust.
+    #[error(
+        "{other:?} speaks of the same hosts and differs in its trust: say the same in both, or take the hosts out of one of them"
+    )]
+    TrustDiffers {
+        /// The other pattern, in canonical form.
+        other: String,
+    },
 }
 
 impl PolicyError {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::InvalidPin { .. } => "ERR_POLICY_INVALID_PIN",
+            Self::InvalidPin { .. } | Self::BlockedPin { .. } => "ERR_POLICY_INVALID_PIN",
             Self::InvalidHost {
                 source: HostError::PublicSuffix(_),
                 ..
@@ -152,36 +205,41 @@ impl PolicyError {
             Self::InvalidHost { .. } => "ERR_POLICY_INVALID_HOST",
             Self::DuplicateHost { .. } => "ERR_POLICY_DUPLICATE_HOST",
             Self::EmptyPinSet { .. } => "ERR_POLICY_EMPTY_PIN_SET",
+            Self::Rule { .. } => "ERR_POLICY_INVALID_OPTION",
         }
     }
 
-    /// The host pattern concerned, as it was given.
-    pub fn pattern(&self) -> &str {
+    /// The host pattern concerned, as it was given; none for a blocked pin.
+    pub fn pattern(&self) -> Option<&str> {
         match self {
             Self::InvalidPin { pattern, .. }
             | Self::InvalidHost { pattern, .. }
             | Self::DuplicateHost { pattern, .. }
-            | Self::EmptyPinSet { pattern } => pattern,
+            | Self::EmptyPinSet { pattern }
+            | Self::Rule { pattern, .. } => Some(pattern),
+            Self::BlockedPin { .. } => None,
         }
     }
 
     /// Which of the pattern's pins, from 0.
     pub fn index(&self) -> Option<usize> {
         match self {
-            Self::InvalidPin { index, .. } => Some(*index),
-            Self::InvalidHost { .. } | Self::DuplicateHost { .. } | Self::EmptyPinSet { .. } => {
-                None
-            }
+            Self::InvalidPin { index, .. } | Self::BlockedPin { index, .. } => Some(*index),
+            Self::InvalidHost { .. }
+            | Self::DuplicateHost { .. }
+            | Self::EmptyPinSet { .. }
+            | Self::Rule { .. } => None,
         }
     }
 
     /// What was given for the pin, shortened.
     pub fn input(&self) -> Option<&str> {
         match self {
-            Self::InvalidPin { input, .. } => Some(input),
-            Self::InvalidHost { .. } | Self::DuplicateHost { .. } | Self::EmptyPinSet { .. } => {
-                None
-            }
+            Self::InvalidPin { input, .. } | Self::BlockedPin { input, .. } => Some(input),
+            Self::InvalidHost { .. }
+            | Self::DuplicateHost { .. }
+            | Self::EmptyPinSet { .. }
+            | Self::Rule { .. } => None,
         }
     }
 }
@@ -391,6 +449,8 @@ pub struct BadPin {
     pub path: Arc<VerifiedPath>,
     /// What the server sent: untrusted, for reports only. Empty where a remembered path was judged.
     pub presented: Vec<CertificateDer<'static>>,
+    /// The pin on the path that no path may hold, if that is what it was refused for.
+    pub blocked: Option<Pin>,
     /// What has probably happened and how to see it, for people. Never a reason to go on.
     pub hint: String,
 }
@@ -409,6 +469,51 @@ impl BadPin {
             expected: pins.pins().to_vec(),
             path,
             presented: Vec::new(),
+            blocked: None,
+            hint,
+        }
+    }
+
+    /// The report on a path over which a server was accepted, since the pins that refuse it are in report mode.
+    pub fn of_reported(pins: &EffectivePins, path: Arc<VerifiedPath>) -> Self {
+        let hint = if path.pins().is_empty() {
+            format!(
+                "{} was asked over http:, where nothing proves who answers.",
+                pins.host()
+            )
+        } else {
+            format!(
+                "The pins of {} are in report mode: enforced, they would have refused the server.",
+                pins.host()
+            )
+        };
+        Self {
+            patterns: pins.reported().iter().map(ToString::to_string).collect(),
+            hint,
+            ..Self::of_path(pins, path)
+        }
+    }
+
+    /// The report on a path to `host` at `port` that holds a blocked pin; `pins` are those in force, if there are any.
+    pub fn of_blocked(
+        host: &Host,
+        port: u16,
+        pins: Option<&EffectivePins>,
+        path: Arc<VerifiedPath>,
+        blocked: Pin,
+    ) -> Self {
+        let patterns = pins.map_or(&[][..], EffectivePins::patterns);
+        let hint = format!(
+            "The policy blocks the pin {blocked}, which is on the verified path: no host is accepted over it."
+        );
+        Self {
+            host: host.clone(),
+            port,
+            patterns: patterns.iter().map(ToString::to_string).collect(),
+            expected: pins.map_or_else(Vec::new, |pins| pins.pins().to_vec()),
+            path,
+            presented: Vec::new(),
+            blocked: Some(blocked),
             hint,
         }
     }
@@ -423,7 +528,11 @@ impl fmt::Display for BadPin {
             }
             f.write_str(&pin.to_base64())?;
         }
-        f.write_str("]")
+        f.write_str("]")?;
+        match &self.blocked {
+            Some(pin) => write!(f, ", blocked pin: {}", pin.to_base64()),
+            None => Ok(()),
+        }
     }
 }
 

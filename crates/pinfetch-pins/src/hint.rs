@@ -11,9 +11,13 @@ pub(crate) fn of(
     expected: &EffectivePins,
     path: &VerifiedPath,
     presented: &[CertificateDer<'_>],
-    anchors: &Anchors,
+    anchors: Option<&Anchors>,
 ) -> String {
     let found = path.certificates();
+    let on_path: Vec<_> = found
+        .iter()
+        .filter(|certificate| expected.contains(&certificate.pin))
+        .collect();
     let superfluous = presented
         .iter()
         .filter_map(|der| Some((Pin::of_certificate(der).ok()?, der)))
@@ -22,7 +26,7 @@ pub(crate) fn of(
         expected
             .pins()
             .iter()
-            .find_map(|pin| Some((pin, anchors.subject_with(pin)?)))
+            .find_map(|pin| Some((pin, anchors?.subject_with(pin)?)))
     };
     let known_certificate = || {
         expected
@@ -30,7 +34,26 @@ pub(crate) fn of(
             .iter()
             .find_map(|pin| Some((pin, expected.subject_of(pin)?)))
     };
-    let finding = if let Some((pin, der)) = superfluous {
+    let finding = if let Some(certificate) = on_path.first() {
+        // the keys are there, and yet it is not enough
+        match (expected.places_of(&certificate.pin), expected.demand()) {
+            (Some(places), _) => format!(
+                "The pinned key {} is on the path as the {} ({}), and counts as {} only.",
+                certificate.pin,
+                certificate.role.as_str(),
+                certificate.subject,
+                places.describe(),
+            ),
+            (None, Some(demand)) => format!(
+                "The policy demands {demand} on the path, which has: {}.",
+                listed(&found)
+            ),
+            (None, None) => format!(
+                "The pinned key {} is not the server's own.",
+                certificate.pin
+            ),
+        }
+    } else if let Some((pin, der)) = superfluous {
         let subject = crate::describe_certificate(der).subject;
         format!(
             "The server sent a certificate with the pinned key {pin} ({subject}), but it is not part of the verified path, \

@@ -17,6 +17,7 @@ mod key;
 mod memory;
 mod path;
 mod pin;
+mod place;
 mod policy;
 mod revocation;
 mod suffix;
@@ -25,8 +26,8 @@ mod verifier;
 pub use anchors::Anchors;
 pub use diff::PolicyDiff;
 pub use error::{
-    AnchorsError, BadPin, HostError, PinError, PolicyError, RevocationListError, VerifyCode,
-    VerifyError,
+    AnchorsError, BadPin, HostError, PinError, PolicyError, RevocationListError, RuleProblem,
+    VerifyCode, VerifyError,
 };
 pub use file::{FileError, FileKind, FilePin, describe_file};
 pub use host::{Host, HostPattern};
@@ -35,7 +36,11 @@ pub use path::{
     describe_name,
 };
 pub use pin::Pin;
-pub use policy::{EffectivePins, PinSetSource, PinSource, PinsInForce, Policy};
+pub use place::{Demand, Places};
+pub use policy::{
+    Afterwards, EffectivePins, Ending, Expiry, Judgement, Mode, PinSetSource, PinSource,
+    PinsInForce, Policy, PolicyBuilder, Rules, Trust, Unpinned,
+};
 pub use revocation::RevocationLists;
 pub use suffix::is_public_suffix;
 pub use verifier::{ChainRequest, PinVerifier, Verified, verify_chain};

@@ -5,7 +5,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
-use crate::Pin;
+use crate::{Pin, Trust};
 
 /// End entity → intermediates → trust anchor as path building accepted it (RFC 5280 §6), the anchor included although
 /// servers don't send it.
@@ -18,6 +18,8 @@ pub struct VerifiedPath {
     certificates: Box<[CertificateDer<'static>]>,
     /// The anchor's DER `Name`.
     anchor_subject: Box<[u8]>,
+    /// What it was verified up to.
+    trust: Trust,
 }
 
 /// What a certificate does on a path.
@@ -75,12 +77,24 @@ impl VerifiedPath {
         pins: Vec<Pin>,
         certificates: Vec<CertificateDer<'static>>,
         anchor_subject: Vec<u8>,
+        trust: Trust,
     ) -> Self {
         Self {
             pins: pins.into(),
             certificates: certificates.into(),
             anchor_subject: anchor_subject.into(),
+            trust,
         }
+    }
+
+    /// No path at all, which meets no pin: where there was no TLS, nothing was verified.
+    pub fn none() -> Self {
+        Self::new(Vec::new(), Vec::new(), Vec::new(), Trust::Own)
+    }
+
+    /// What it was verified up to: it proves nothing to those who trust something else.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The pins, end entity first, trust anchor last.

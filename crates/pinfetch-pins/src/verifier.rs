@@ -14,13 +14,16 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use crate::anchors::{Anchor, Unfit, subject_name};
 use crate::error::{BadPin, VerifyError};
 use crate::memory::{Memory, Presented};
 use crate::suffix::is_registry_suffix;
 use crate::{
-    Anchors, EffectivePins, Host, Pin, RevocationLists, VerifiedPath, hint, key, revocation,
+    Anchors, EffectivePins, Host, Judgement, Pin, RevocationLists, Trust, VerifiedPath, hint, key,
+    revocation,
 };
 
 /// The end entity, the six intermediates that webpki allows, and the trust anchor.
@@ -29,8 +32,11 @@ const LONGEST_PATH: usize = 8;
 /// A rustls verifier for one effective pin set, which it never changes: rustls resumes a session only under the verifier
 /// that accepted it, so a session made under other pins can't be resumed under these.
 pub struct PinVerifier {
+    /// Where paths end, unless `trust` says otherwise.
     anchors: Arc<Anchors>,
+    trust: Trust,
     required: Vec<Arc<EffectivePins>>,
+    blocked: Option<Arc<[Pin]>>,
     revocations: Arc<RevocationLists>,
     algorithms: WebPkiSupportedAlgorithms,
     /// Those that are offered.
@@ -39,20 +45,35 @@ pub struct PinVerifier {
 }
 
 impl PinVerifier {
-    /// A verifier of paths to `anchors` that hold a pin of *each* of `required`. With none required it verifies as webpki
-    /// does, and only remembers the path.
+    /// A verifier of paths to `anchors` that meet *each* of `required`. With none required it verifies as webpki does, and
+    /// only remembers the path. Where one of `required` has [`Trust`] of its own, that stands in the place of `anchors`;
+    /// no two may differ in it.
     pub fn new(
         anchors: Arc<Anchors>,
         required: Vec<Arc<EffectivePins>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
+        let mut trusts = required.iter().map(|pins| pins.trust());
+        let trust = trusts.find(|trust| **trust != Trust::Own);
         Self {
             anchors,
+            trust: trust.cloned().unwrap_or_default(),
             required,
+            blocked: None,
             revocations: Arc::default(),
             schemes: algorithms.supported_schemes(),
             algorithms,
             memory: Memory::default(),
+        }
+    }
+
+    /// The same verifier, but that it refuses paths that hold one of `pins`, which are sorted.
+    #[must_use]
+    pub fn with_blocked(self, pins: Option<Arc<[Pin]>>) -> Self {
+        Self {
+            blocked: pins,
+            memory: Memory::default(),
+            ..self
         }
     }
 
@@ -85,6 +106,7 @@ impl fmt::Debug for PinVerifier {
         f.debug_struct("PinVerifier")
             .field("anchors", &self.anchors)
             .field("required", &self.required)
+            .field("blocked", &self.blocked)
             .field("revocations", &self.revocations)
             .finish_non_exhaustive()
     }
@@ -107,9 +129,11 @@ impl ServerCertVerifier for PinVerifier {
             end_entity,
             intermediates,
             anchors: &self.anchors,
+            trust: &self.trust,
             name: server_name,
             at: now,
             required: &self.required,
+            blocked: self.blocked.as_deref().unwrap_or_default(),
             revocations: &self.revocations,
             algorithms: self.algorithms.all,
         };
@@ -181,16 +205,21 @@ pub fn verify_chain(request: &ChainRequest<'_>) -> Result<Verified, VerifyError>
         end_entity,
         intermediates,
         anchors: request.anchors,
+        trust: &Trust::Own,
         name: &request.host.server_name(),
         at: request.at,
         required: &required,
+        blocked: &[],
         revocations: &RevocationLists::default(),
         algorithms: rustls::crypto::ring::default_provider()
             .signature_verification_algorithms
             .all,
     };
     let path = building.verify()?;
-    let matched = required.first().and_then(|pins| pins.judge(&path));
+    let matched = match required.first().map(|pins| pins.judge(&path)) {
+        Some(Judgement::Accept(matched)) => matched,
+        Some(Judgement::Refuse) | None => None,
+    };
     Ok(Verified { path, matched })
 }
 
@@ -198,28 +227,121 @@ pub fn verify_chain(request: &ChainRequest<'_>) -> Result<Verified, VerifyError>
 struct Building<'a> {
     end_entity: &'a CertificateDer<'a>,
     intermediates: &'a [CertificateDer<'a>],
+    /// Where paths end, unless `trust` says otherwise.
     anchors: &'a Anchors,
+    trust: &'a Trust,
     name: &'a ServerName<'a>,
     at: UnixTime,
     required: &'a [Arc<EffectivePins>],
+    /// Sorted.
+    blocked: &'a [Pin],
     revocations: &'a RevocationLists,
     algorithms: &'a [&'a dyn rustls_pki_types::SignatureVerificationAlgorithm],
 }
 
+/// How far pins in report mode count.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Reach {
+    /// As if they were enforced.
+    Reported,
+    /// Not at all.
+    Enforced,
+}
+
+/// Why a path that verifies is not accepted.
+#[derive(Clone, Copy)]
+enum Want {
+    /// It lacks pins: those at this index of what is required.
+    Pins(usize),
+    /// It holds a pin that no path may hold.
+    Blocked(Pin),
+}
+
 impl Building<'_> {
     fn verify(&self) -> Result<VerifiedPath, VerifyError> {
+        let Some(anchors) = self.trusted() else {
+            return self.verify_key();
+        };
+        // a path that holds the pins in report mode, too, is the better one: it would be taken if they were enforced
+        if self.required.iter().any(|pins| !pins.reported().is_empty()) {
+            match self.build(anchors, Reach::Reported) {
+                Err(VerifyError::BadPin(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        self.build(anchors, Reach::Enforced)
+    }
+
+    /// Verifies a server whose own key is trusted where it is pinned, whoever issued the certificate (RFC 7250 has bare
+    /// keys in this way). Its names and dates count as ever; the handshake's signature is rustls' to have verified.
+    fn verify_key(&self) -> Result<VerifiedPath, VerifyError> {
+        let end_entity =
+            EndEntityCert::try_from(self.end_entity).map_err(|error| refusal(&error))?;
+        let (_, certificate) = X509Certificate::from_der(self.end_entity)
+            .map_err(|error| VerifyError::BadEncoding(error.to_string()))?;
+        let validity = certificate.validity();
+        let at = i64::try_from(self.at.as_secs()).unwrap_or(i64::MAX);
+        if at > validity.not_after.timestamp() {
+            return Err(VerifyError::Expired {
+                not_after: Some(validity.not_after.timestamp()),
+            });
+        }
+        if at < validity.not_before.timestamp() {
+            return Err(VerifyError::NotYetValid);
+        }
+        let usage = certificate
+            .extended_key_usage()
+            .map_err(|error| VerifyError::BadEncoding(error.to_string()))?;
+        if usage.is_some_and(|usage| !usage.value.any && !usage.value.server_auth) {
+            return Err(VerifyError::InvalidPurpose(
+                "its extended key usage lacks server authentication".into(),
+            ));
+        }
+        self.check_end_entity(&end_entity)?;
+        let pin = Pin::of_spki(&end_entity.subject_public_key_info());
+        let certificates = vec![self.end_entity.clone().into_owned()];
+        let path = VerifiedPath::new(vec![pin], certificates, Vec::new(), Trust::PinnedKey);
+        match self.want(path.pins(), Reach::Enforced) {
+            None => Ok(path),
+            Some(want) => Err(self.bad_pin(path, want)),
+        }
+    }
+
+    /// The anchors that paths end in; none where the pinned key itself is trusted.
+    fn trusted(&self) -> Option<&Anchors> {
+        match self.trust {
+            Trust::Own => Some(self.anchors),
+            Trust::Anchors(own) => Some(own),
+            Trust::PinnedKey => None,
+        }
+    }
+
+    /// What the pins want of a path that they don't accept.
+    fn want(&self, path: &[Pin], reach: Reach) -> Option<Want> {
+        let is_blocked = |pin: &&Pin| self.blocked.binary_search(pin).is_ok();
+        if let Some(pin) = path.iter().find(is_blocked) {
+            return Some(Want::Blocked(*pin));
+        }
+        let is_refused = |pins: &Arc<EffectivePins>| {
+            pins.judge_pins(path) == Judgement::Refuse
+                || reach == Reach::Reported && !pins.passes_report(path)
+        };
+        self.required.iter().position(is_refused).map(Want::Pins)
+    }
+
+    fn build(&self, anchors: &Anchors, reach: Reach) -> Result<VerifiedPath, VerifyError> {
         let end_entity =
             EndEntityCert::try_from(self.end_entity).map_err(|error| refusal(&error))?;
         let accepted: RefCell<Option<VerifiedPath>> = RefCell::new(None);
-        let unpinned: RefCell<Option<(VerifiedPath, usize)>> = RefCell::new(None);
+        let unpinned: RefCell<Option<(VerifiedPath, Want)>> = RefCell::new(None);
+        let is_free = self.required.is_empty() && self.blocked.is_empty();
         let unfit: Cell<Option<Unfit>> = Cell::new(None);
         let mut layers = self.revocations.layers();
         let first = layers.next().unwrap_or_default();
         let others: Vec<_> = layers.collect();
         let accept = |candidate: &webpki::VerifiedPath<'_>| {
             // an anchor that this set doesn't know can't be: webpki has it from there
-            let anchor = self
-                .anchors
+            let anchor = anchors
                 .facts_of(candidate.anchor())
                 .ok_or(webpki::Error::UnknownIssuer)?;
             if let Some(why) = anchor.unfit(self.end_entity, self.at) {
@@ -229,32 +351,27 @@ impl Building<'_> {
             for layer in &others {
                 self.pass(candidate, layer)?;
             }
-            if self.required.is_empty() {
+            if is_free {
                 return Ok(());
             }
             let pins = pins_of(candidate, anchor.pin);
-            match self
-                .required
-                .iter()
-                .position(|required| !pins.iter().any(|pin| required.contains(pin)))
-            {
+            match self.want(&pins, reach) {
                 None => {
-                    accepted.replace(Some(path_of(candidate, pins, &anchor)));
+                    accepted.replace(Some(path_of(candidate, pins, &anchor, self.trust)));
                     Ok(())
                 }
-                Some(missing) => {
-                    unpinned
-                        .borrow_mut()
-                        .get_or_insert_with(|| (path_of(candidate, pins, &anchor), missing));
+                Some(want) => {
+                    unpinned.borrow_mut().get_or_insert_with(|| {
+                        (path_of(candidate, pins, &anchor, self.trust), want)
+                    });
                     Err(webpki::Error::UnknownIssuer) // to go on with: `unpinned` tells what was wrong
                 }
             }
         };
-        let looks =
-            !self.required.is_empty() || self.anchors.some_are_limited() || !others.is_empty();
+        let looks = !is_free || anchors.some_are_limited() || !others.is_empty();
         let built = end_entity.verify_for_usage(
             self.algorithms,
-            self.anchors.trusted(),
+            anchors.trusted(),
             self.intermediates,
             self.at,
             KeyUsage::server_auth(),
@@ -264,9 +381,9 @@ impl Building<'_> {
         let candidate = match built {
             Ok(candidate) => candidate,
             Err(error) => {
-                if let Some((path, missing)) = unpinned.take() {
+                if let Some((path, want)) = unpinned.take() {
                     self.check_end_entity(&end_entity)?;
-                    return Err(self.bad_pin(path, missing));
+                    return Err(self.bad_pin(path, want));
                 }
                 return Err(match (error, unfit.get()) {
                     (webpki::Error::UnknownIssuer, Some(Unfit::Expired(at))) => {
@@ -290,15 +407,15 @@ impl Building<'_> {
         match accepted.take() {
             Some(path) => Ok(path),
             // reached with nothing required only: whatever is pinned was accepted above or not at all
-            None if self.required.is_empty() => {
-                let anchor = self
-                    .anchors
+            None if is_free => {
+                let anchor = anchors
                     .facts_of(candidate.anchor())
                     .ok_or(VerifyError::UnknownIssuer)?;
                 Ok(path_of(
                     &candidate,
                     pins_of(&candidate, anchor.pin),
                     &anchor,
+                    self.trust,
                 ))
             }
             None => Err(VerifyError::UnknownIssuer),
@@ -380,23 +497,36 @@ impl Building<'_> {
                 .any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    fn bad_pin(&self, path: VerifiedPath, missing: usize) -> VerifyError {
-        let Some(pins) = self.required.get(missing) else {
-            return VerifyError::Invalid("the pins that are missing are unknown".into());
-        };
+    fn bad_pin(&self, path: VerifiedPath, want: Want) -> VerifyError {
         let presented: Vec<CertificateDer<'static>> = std::iter::once(self.end_entity)
             .chain(self.intermediates)
             .map(|certificate| certificate.clone().into_owned())
             .collect();
         let path = Arc::new(path);
+        let wanted = match want {
+            Want::Pins(missing) => self.required.get(missing),
+            Want::Blocked(_) => self.required.first(),
+        };
+        let report = match (want, wanted) {
+            (Want::Blocked(pin), Some(pins)) => {
+                BadPin::of_blocked(pins.host(), pins.port(), Some(pins), path, pin)
+            }
+            (Want::Blocked(pin), None) => match self.name.to_str().parse() {
+                // without pins nobody has said which port it is: the one of https, until the client knows better
+                Ok(host) => BadPin::of_blocked(&host, 443, None, path, pin),
+                Err(_) => return VerifyError::Invalid("the server's name is no host".into()),
+            },
+            (Want::Pins(_), Some(pins)) => BadPin {
+                hint: hint::of(pins, &path, &presented, self.trusted()),
+                ..BadPin::of_path(pins, path)
+            },
+            (Want::Pins(_), None) => {
+                return VerifyError::Invalid("the pins that are missing are unknown".into());
+            }
+        };
         VerifyError::BadPin(Box::new(BadPin {
-            host: pins.host().clone(),
-            port: pins.port(),
-            patterns: pins.patterns().iter().map(ToString::to_string).collect(),
-            expected: pins.pins().to_vec(),
-            hint: hint::of(pins, &path, &presented, self.anchors),
-            path,
             presented,
+            ..report
         }))
     }
 }
@@ -421,6 +551,7 @@ fn path_of(
     candidate: &webpki::VerifiedPath<'_>,
     pins: Vec<Pin>,
     anchor: &Anchor<'_>,
+    trust: &Trust,
 ) -> VerifiedPath {
     let issuers = candidate
         .intermediate_certificates()
@@ -429,7 +560,12 @@ fn path_of(
         .chain(issuers)
         .chain(anchor.certificate.cloned())
         .collect();
-    VerifiedPath::new(pins, certificates, subject_name(candidate.anchor()))
+    VerifiedPath::new(
+        pins,
+        certificates,
+        subject_name(candidate.anchor()),
+        trust.clone(),
+    )
 }
 
 /// webpki's own error, in the terms of users.

@@ -589,6 +589,7 @@ fn required(host: &str, pin: Pin) -> Arc<EffectivePins> {
         pattern: host.into(),
         exclude: false,
         pins,
+        ..PinSetSource::default()
     }])
     .unwrap();
     let host = host.parse().unwrap();

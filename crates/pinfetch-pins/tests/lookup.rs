@@ -54,6 +54,7 @@ fn compile(entries: &[Entry]) -> Policy {
             .iter()
             .map(|byte| PinSource::Text(Pin::from_bytes([*byte; 32]).to_string()))
             .collect(),
+        ..PinSetSource::default()
     });
     Policy::compile(sources).unwrap()
 }

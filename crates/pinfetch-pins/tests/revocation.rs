@@ -148,6 +148,7 @@ fn required(pin: Pin) -> Arc<EffectivePins> {
         pattern: HOST.into(),
         exclude: false,
         pins: vec![PinSource::Text(pin.to_string())],
+        ..PinSetSource::default()
     }])
     .unwrap();
     let host = HOST.parse().unwrap();

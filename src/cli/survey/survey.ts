@@ -231,8 +231,7 @@ export class Survey {
 
 /** The options of a client that has `policy`. */
 function pinsOf(policy: FilePolicy): ClientOptions {
-  const pins = policy.toPins()
-  return policy.unpinned === 'refuse' ? { pins, unpinned: 'refuse' } : { pins }
+  return { pins: policy.toPolicy() }
 }
 
 function factOf(error: unknown, name: string): unknown {

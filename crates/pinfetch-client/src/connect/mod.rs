@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use http::HeaderMap;
-use pinfetch_pins::{Pin, VerifiedPath, VerifyError};
+use pinfetch_pins::{BadPin, Pin, VerifiedPath, VerifyError};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -52,6 +52,23 @@ pub struct ConnectionFacts {
     pub times: ConnectTimes,
     /// The path that was verified in the handshake with an `https:` proxy.
     pub(crate) proxy_path: Option<Arc<VerifiedPath>>,
+    pub(crate) reported: Mutex<Option<Arc<BadPin>>>,
+}
+
+impl ConnectionFacts {
+    /// What pins in report mode have to say of the connection, under the policy last in force: it would be refused if
+    /// they were enforced.
+    pub fn reported(&self) -> Option<Arc<BadPin>> {
+        self.lock_reported().clone()
+    }
+
+    fn set_reported(&self, report: Option<Arc<BadPin>>) {
+        *self.lock_reported() = report;
+    }
+
+    fn lock_reported(&self) -> MutexGuard<'_, Option<Arc<BadPin>>> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How long the parts of making a connection took, in microseconds.
@@ -107,6 +124,8 @@ pub(crate) struct Live {
     turns: AtomicU32,
     is_revoked: AtomicBool,
     refusal: Mutex<Option<RequestError>>,
+    /// Whether pins in report mode have something to say of it.
+    is_reported: AtomicBool,
     has_ended: AtomicBool,
     /// Who waits for the socket: woken to find the connection ended.
     waiting: AtomicWaker,
@@ -159,6 +178,7 @@ impl Live {
             turns: AtomicU32::new(0),
             is_revoked: AtomicBool::new(false),
             refusal: Mutex::new(None),
+            is_reported: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             waiting: AtomicWaker::new(),
             active: AtomicUsize::new(0),
@@ -284,8 +304,22 @@ impl Live {
             .clone()
     }
 
-    /// The policy in force accepts the connection for the sake of `pin`.
-    pub(crate) fn accept(&self, pin: Option<Pin>) {
+    /// What pins in report mode have to say of the connection.
+    pub(crate) fn report(&self) -> Option<Arc<BadPin>> {
+        if !self.is_reported.load(Ordering::Acquire) {
+            return None; // of next to all
+        }
+        self.facts.reported()
+    }
+
+    /// The policy in force accepts the connection for the sake of `pin`, though pins in report mode may have something to
+    /// say of it.
+    pub(crate) fn accept(&self, pin: Option<Pin>, report: Option<Arc<BadPin>>) {
+        let was_reported = self.is_reported.swap(report.is_some(), Ordering::AcqRel);
+        if was_reported || report.is_some() {
+            self.facts.set_reported(report);
+            self.announced.store(false, Ordering::Relaxed);
+        }
         let Some(tls) = &self.facts.tls else { return };
         let before = std::mem::replace(
             &mut *tls.matched.lock().unwrap_or_else(PoisonError::into_inner),
@@ -535,10 +569,16 @@ fn handshake_failure(error: io::Error, key: &ConnectionKey, remote: SocketAddr) 
     {
         return match VerifyError::in_rustls(tls) {
             Some(source) => match &*source {
-                VerifyError::BadPin(report) => RequestError::BadPin {
-                    report: Arc::new((**report).clone()),
-                    remote,
-                },
+                VerifyError::BadPin(report) => {
+                    let mut report = (**report).clone();
+                    if report.expected.is_empty() {
+                        report.port = key.port; // without pins the verifier doesn't know it
+                    }
+                    RequestError::BadPin {
+                        report: Arc::new(report),
+                        remote,
+                    }
+                }
                 _ => RequestError::Certificate {
                     source,
                     host,

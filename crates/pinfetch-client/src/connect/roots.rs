@@ -70,7 +70,7 @@ impl Roots {
     }
 
     fn given(&self, option: &str, blobs: &[Vec<u8>]) -> Result<Arc<Anchors>, RequestError> {
-        self.given.get(blobs, || parse(option, blobs))
+        self.given.get(blobs, || read_anchors(option, blobs))
     }
 }
 
@@ -104,7 +104,11 @@ impl<T> Shared<T> {
     }
 }
 
-fn parse(option: &str, blobs: &[Vec<u8>]) -> Result<Anchors, RequestError> {
+/// The trust anchors in `blobs`, PEM or DER; `option` names them in the error.
+///
+/// # Errors
+/// [`RequestError::Option`] with [`Code::PolicyInvalidCa`] when nothing usable was given, naming the place.
+pub fn read_anchors(option: &str, blobs: &[Vec<u8>]) -> Result<Anchors, RequestError> {
     let mut certificates = Vec::new();
     for (index, blob) in blobs.iter().enumerate() {
         if is_pem(blob) {

@@ -7,7 +7,8 @@
 use std::sync::{Arc, LazyLock};
 
 use pinfetch_pins::{
-    Anchors, EffectivePins, Host, Pin, PinVerifier, Policy, RevocationLists, VerifiedPath,
+    Anchors, BadPin, EffectivePins, Ending, Host, Judgement, Pin, PinVerifier, Policy,
+    RevocationLists, Trust, Unpinned, VerifiedPath,
 };
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -65,6 +66,7 @@ impl Verification {
                     requirement.pins.clone(),
                     PROVIDER.signature_verification_algorithms,
                 );
+                let verifier = verifier.with_blocked(requirement.blocked.clone());
                 Some(verifier.with_revocations(revocations.clone()))
             }
             Self::Insecure => None,
@@ -130,6 +132,10 @@ fn keep_in_order<T>(all: &mut Vec<T>, wanted: &[u16], number: impl Fn(&T) -> u16
 pub(crate) struct Requirement {
     /// Each must be met by the path: the URL's host's pins, and those of the server name where it differs.
     pins: Vec<Arc<EffectivePins>>,
+    /// Pins that no path may hold, sorted.
+    blocked: Option<Arc<[Pin]>>,
+    /// What becomes of hosts without pins.
+    unpinned: Unpinned,
 }
 
 /// How a path stands to a requirement.
@@ -137,12 +143,41 @@ pub(crate) struct Requirement {
 pub(crate) enum Verdict {
     /// Accepted; the pin of the URL's host that matched, if it has any.
     Accept(Option<Pin>),
-    /// Refused for want of these pins.
-    Refuse(Arc<EffectivePins>),
+    /// Refused.
+    Refuse(Refusal),
+}
+
+/// Why a path is refused.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    /// For want of these pins.
+    Pins(Arc<EffectivePins>),
+    /// For a pin that no path may hold, whatever the pins in force.
+    Blocked(Pin, Option<Arc<EffectivePins>>),
+    /// It was verified up to what the policy in force does not trust.
+    Trust,
+}
+
+impl Refusal {
+    /// The report on `path`, to `key`'s host; none where nobody is to be told of pins.
+    pub(crate) fn report(&self, key: &ConnectionKey, path: Arc<VerifiedPath>) -> Option<BadPin> {
+        match self {
+            Self::Pins(pins) => Some(BadPin::of_path(pins, path)),
+            Self::Blocked(pin, pins) => Some(BadPin::of_blocked(
+                key.proven_name(),
+                key.port,
+                pins.as_deref(),
+                path,
+                *pin,
+            )),
+            Self::Trust => None,
+        }
+    }
 }
 
 impl Requirement {
-    pub(crate) fn of(policy: &Policy, key: &ConnectionKey) -> Self {
+    /// What `policy` demands at `now`, in Unix seconds.
+    pub(crate) fn of(policy: &Policy, key: &ConnectionKey, now: i64) -> Self {
         let mut pins = Vec::new();
         for host in std::iter::once(&key.host)
             .chain(key.server_name.as_ref().filter(|name| **name != key.host))
@@ -150,14 +185,25 @@ impl Requirement {
             pins.extend(
                 policy
                     .lookup(host, key.port)
+                    .at(now)
                     .to_effective(host, key.port)
                     .map(Arc::new),
             );
         }
-        Self { pins }
+        Self {
+            pins,
+            blocked: policy.blocked().cloned(),
+            unpinned: policy.unpinned(),
+        }
     }
 
+    /// Whether a bad pin refuses the origin: not where every pin is in report mode.
     pub(crate) fn is_pinned(&self) -> bool {
+        self.pins.iter().any(|pins| pins.is_enforced())
+    }
+
+    /// Whether the policy has pins for the origin, in whichever mode.
+    pub(crate) fn has_pins(&self) -> bool {
         !self.pins.is_empty()
     }
 
@@ -172,27 +218,93 @@ impl Requirement {
         patterns.map(AsRef::as_ref)
     }
 
-    /// Whether the same pins are demanded, whichever patterns they come from.
+    /// What becomes of hosts without pins.
+    pub(crate) fn unpinned(&self) -> Unpinned {
+        self.unpinned
+    }
+
+    /// The pin set whose end refuses the origin.
+    pub(crate) fn refusal(&self) -> Option<&Ending> {
+        self.pins.iter().find_map(|pins| pins.refusal())
+    }
+
+    /// The pin sets that end, or have ended.
+    pub(crate) fn endings(&self) -> impl Iterator<Item = &Ending> {
+        self.pins.iter().flat_map(|pins| pins.endings())
+    }
+
+    /// Whether the URL's host and the server name are to be trusted by different things, which no path can be.
+    pub(crate) fn is_torn(&self) -> bool {
+        let mut trusts = self.pins.iter().map(|pins| pins.trust());
+        let first = trusts.next();
+        trusts.any(|trust| Some(trust) != first)
+    }
+
+    /// Whether the same is demanded of paths, whichever patterns it comes from.
+    ///
+    /// Every field is named here, so that a new one doesn't compile until somebody has decided whether verifiers, and the
+    /// sessions made under them, depend on it.
     pub(crate) fn same_pins(&self, other: &Self) -> bool {
-        self.pins.len() == other.pins.len()
-            && self
-                .pins
+        let Self {
+            pins,
+            blocked,
+            unpinned: _, // no path's to meet
+        } = self;
+        let same_blocked = match (blocked, &other.blocked) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs) || ours == theirs,
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        same_blocked
+            && pins.len() == other.pins.len()
+            && pins
                 .iter()
                 .zip(&other.pins)
                 .all(|(ours, theirs)| ours.same_pins(theirs))
     }
 
-    /// Judges a connection by its remembered path; without one (plain TCP, skipped verification) no pin can be met.
+    /// Judges a connection by its remembered path; without one (plain TCP, skipped verification) no pin can be met, nor
+    /// is any blocked.
     pub(crate) fn judge(&self, path: Option<&VerifiedPath>) -> Verdict {
+        if let (Some(path), Some(blocked)) = (path, &self.blocked)
+            && let Some(pin) = path
+                .pins()
+                .iter()
+                .find(|pin| blocked.binary_search(pin).is_ok())
+        {
+            return Verdict::Refuse(Refusal::Blocked(*pin, self.pins.first().cloned()));
+        }
         let mut first = None;
         for (index, pins) in self.pins.iter().enumerate() {
-            match path.and_then(|path| pins.judge(path)) {
-                Some(matched) if index == 0 => first = Some(matched),
-                Some(_) => {}
-                None => return Verdict::Refuse(pins.clone()),
+            let judgement = match path {
+                Some(path) => pins.judge(path),
+                None if pins.is_enforced() => Judgement::Refuse,
+                None => Judgement::Accept(None),
+            };
+            match judgement {
+                Judgement::Accept(matched) if index == 0 => first = matched,
+                Judgement::Accept(_) => {}
+                Judgement::Refuse => return Verdict::Refuse(Refusal::Pins(pins.clone())),
             }
         }
+        // pins see to their own trust; without any, only the client's own counts
+        if self.pins.is_empty() && path.is_some_and(|path| *path.trust() != Trust::Own) {
+            return Verdict::Refuse(Refusal::Trust);
+        }
         Verdict::Accept(first)
+    }
+
+    /// What pins in report mode have to say of a connection that is accepted.
+    pub(crate) fn report(&self, path: Option<&Arc<VerifiedPath>>) -> Option<Arc<BadPin>> {
+        let reported = |pins: &&Arc<EffectivePins>| !pins.reported().is_empty();
+        for pins in self.pins.iter().filter(reported) {
+            let path = path
+                .cloned()
+                .unwrap_or_else(|| Arc::new(VerifiedPath::none()));
+            if pins.would_refuse(&path) {
+                return Some(Arc::new(BadPin::of_reported(pins, path)));
+            }
+        }
+        None
     }
 }
 

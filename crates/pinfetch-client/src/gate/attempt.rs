@@ -1,7 +1,7 @@
 //! One handshake: from an origin that somebody waits for to a connection in the pool, or to an answer why not.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::error::RequestError;
 use crate::exchange::http1::Http1;
 use crate::exchange::http2::connection;
 use crate::metrics::{Counters, Handshake};
+use crate::reload::tick;
 
 /// How often a handshake is begun again because a swap changed its host's pins meanwhile.
 const RESTARTS: u32 = 16;
@@ -90,12 +91,18 @@ impl Attempt {
             tls,
             times,
             proxy_path,
+            reported: Mutex::default(),
         };
         let live = {
             let gate = self.gate.clone();
             let mut lock = gate.lock();
             let state = &mut *lock;
             let closed = state.closed;
+            if let Err(error) = tick(&gate, state) {
+                drop(lock);
+                self.fail(&error);
+                return;
+            }
             let Some(origin) = state.origins.get_mut(&self.key) else {
                 self.settled = true; // the client was closed: nobody waits
                 return;
@@ -138,7 +145,11 @@ impl Attempt {
                 self.slot.take(),
                 self.gate.on_gone.clone(),
             );
-            live.accept(matched);
+            let report = origin.report(&live.facts);
+            if let Some(report) = &report {
+                state.counters.missed(&report.patterns, false);
+            }
+            live.accept(matched, report);
             origin.live.push(live.clone());
             origin.reached = Some(Reached {
                 path: live.facts.tls.as_ref().and_then(|tls| tls.path.clone()),

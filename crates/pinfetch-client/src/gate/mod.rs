@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::{HashMap, HashMapExt};
 use http::HeaderMap;
-use pinfetch_pins::{Pin, Policy, VerifiedPath};
+use pinfetch_pins::{BadPin, Ending, Pin, Policy, Unpinned, VerifiedPath};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
@@ -33,22 +33,28 @@ use self::attempt::Attempt;
 use self::slots::{NoneFree, Slots};
 use self::streams::Http2;
 use crate::client::Environment;
-use crate::config::{Config, ConnectionKey, Http2Choice, Scheme, Unpinned};
+use crate::clock::Clock;
+use crate::config::{Config, ConnectionKey, Http2Choice, Scheme};
 use crate::connect::dial::Dialing;
 use crate::connect::tls::{OriginTls, Requirement, TlsSettings, Verdict, Verification};
 use crate::connect::{ConnectionFacts, Live};
 use crate::coverage::{HostSeen, Seen};
 use crate::deadline::{Phase, Progress};
-use crate::error::RequestError;
+use crate::error::{Code, RequestError};
 use crate::exchange::fields::{Field, to_map};
 use crate::exchange::http1::Http1;
 use crate::live_policy::Membership;
 use crate::metrics::{Counters, OnHandshake};
+use crate::notice::{Notice, OnNotice, Phase as ExpiryPhase, Told};
 use crate::rehearsal::Rehearsal;
+use crate::reload;
 use crate::target::Destinations;
 
 /// Origins without connections that a client remembers (their sessions and protocol) before it forgets them.
 const REMEMBERED_ORIGINS: usize = 4096;
+/// The policy's next change is looked at so much after it, and every so often: somebody may set the clock.
+const TICK: Duration = Duration::from_millis(500);
+const LONGEST_TICK: Duration = Duration::from_secs(60);
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -79,10 +85,17 @@ pub(crate) struct Gate {
     sweeping: AtomicBool,
     on_gone: Arc<dyn Fn(u32) + Send + Sync>,
     next_connection: Arc<AtomicU32>,
+    pub(crate) clock: Clock,
+    on_notice: OnNotice,
+    /// Whether somebody waits for the policy's next change.
+    watching: AtomicBool,
 }
 
 pub(crate) struct State {
     pub(crate) policy: Arc<Policy>,
+    /// When the policy changes by itself, in Unix seconds.
+    pub(crate) next_change: Option<i64>,
+    pub(crate) told: Told,
     pub(crate) origins: HashMap<Arc<ConnectionKey>, Origin>,
     pub(crate) counters: Counters,
     pub(crate) seen: Seen,
@@ -168,6 +181,7 @@ impl Gate {
         tls: TlsSettings,
         environment: &Environment,
     ) -> Arc<Self> {
+        let clock = Clock::default();
         Arc::new(Self {
             http2_fields: to_map(&fields),
             fields,
@@ -179,7 +193,9 @@ impl Gate {
             verification,
             tls,
             state: Mutex::new(State {
+                next_change: policy.next_change(clock.now()),
                 policy,
+                told: Told::default(),
                 origins: HashMap::new(),
                 counters: Counters::default(),
                 seen: Seen::default(),
@@ -196,6 +212,9 @@ impl Gate {
             sweeping: AtomicBool::new(false),
             on_gone: environment.on_gone.clone(),
             next_connection: environment.next_connection.clone(),
+            clock,
+            on_notice: environment.on_notice.clone(),
+            watching: AtomicBool::new(false),
         })
     }
 
@@ -267,6 +286,10 @@ impl Gate {
             if state.closed && !is_under_way {
                 return Err(RequestError::ClientClosed);
             }
+            if state.next_change.is_some() {
+                reload::tick(self, &mut state)?;
+                self.watch_clock();
+            }
             let origin = self.origin(&mut state, key)?;
             if let Some(proxy) = &origin.proxy {
                 proxy.record.enter()?;
@@ -296,12 +319,15 @@ impl Gate {
         key: &Arc<ConnectionKey>,
     ) -> Result<&'s mut Origin, RequestError> {
         if !state.origins.contains_key(key) {
-            let requirement = Requirement::of(&state.policy, key);
+            let now = self.clock.now();
+            let requirement = Requirement::of(&state.policy, key, now);
             let admitted = self.admit(key, &requirement);
             let proxy = admitted.and_then(|()| self.proxy_side(&state.policy, key, None));
             let proxy = proxy.inspect_err(|_| {
                 state.seen.host(&key.host, key.port).count(self.now());
             })?;
+            self.tell_unpinned(key, &requirement, &mut state.told);
+            self.tell_endings(key, &requirement, now, &mut state.told);
             if state.origins.len() >= REMEMBERED_ORIGINS {
                 state.origins.retain(|_, origin| origin.is_in_use());
             }
@@ -340,10 +366,25 @@ impl Gate {
         requirement: &Requirement,
     ) -> Result<(), RequestError> {
         let (host, port) = (key.host.clone(), key.port);
+        if let Some(Ending { pattern, expiry }) = requirement.refusal() {
+            return Err(RequestError::Expired {
+                host,
+                port,
+                pattern: pattern.as_ref().into(),
+                at: expiry.at,
+            });
+        }
+        if requirement.is_torn() {
+            let problem = format!("the policy trusts {host} and serverName by different things");
+            return Err(RequestError::Option {
+                code: Code::PolicyInvalidOption,
+                problem: problem.into(),
+            });
+        }
         if requirement.is_pinned() && key.scheme == Scheme::Http {
             return Err(RequestError::Plaintext { host, port });
         }
-        if !requirement.is_pinned() && self.config.unpinned == Unpinned::Refuse {
+        if !requirement.has_pins() && self.unpinned(requirement) == Unpinned::Refuse {
             return Err(RequestError::Unpinned { host, port });
         }
         if key.scheme == Scheme::Http && key.http2 == Http2Choice::Only {
@@ -352,6 +393,88 @@ impl Gate {
             ));
         }
         Ok(())
+    }
+
+    /// What becomes of hosts without pins: the stricter of what the client and the policy say.
+    fn unpinned(&self, requirement: &Requirement) -> Unpinned {
+        self.config.unpinned.max(requirement.unpinned())
+    }
+
+    /// Tells of a host without pins, once.
+    fn tell_unpinned(&self, key: &ConnectionKey, requirement: &Requirement, told: &mut Told) {
+        if requirement.has_pins() || self.unpinned(requirement) != Unpinned::Warn {
+            return;
+        }
+        let (host, port) = (key.host.clone(), key.port);
+        if told.is_new(&host, port) {
+            let client = self.config.number;
+            self.on_notice.tell(Notice::Unpinned { client, host, port });
+        }
+    }
+
+    /// Tells of pin sets that end soon, or have ended: once each.
+    pub(crate) fn tell_endings(
+        &self,
+        key: &ConnectionKey,
+        requirement: &Requirement,
+        now: i64,
+        told: &mut Told,
+    ) {
+        for ending in requirement.endings() {
+            let phase = match ending.expiry.at {
+                at if at <= now => ExpiryPhase::Ended,
+                at if at.saturating_sub(Policy::NOTICE) <= now => ExpiryPhase::Soon,
+                _ => continue,
+            };
+            if told.is_new_ending(ending, phase) {
+                self.on_notice.tell(Notice::Ending {
+                    client: self.config.number,
+                    host: key.host.clone(),
+                    port: key.port,
+                    ending: ending.clone(),
+                    phase,
+                });
+            }
+        }
+    }
+
+    /// Tells of a request that goes over a connection of which pins in report mode have something to say.
+    pub(crate) fn tell_report(&self, request: u32, live: &Live) {
+        if let Some(report) = live.report() {
+            self.on_notice.tell(Notice::Reported {
+                request,
+                report,
+                remote: live.facts.remote,
+            });
+        }
+    }
+
+    /// Judges live connections when the policy changes by itself. One task a client, and none for policies without dates.
+    fn watch_clock(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if self.watching.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let gate = Arc::downgrade(self);
+        runtime.spawn(async move {
+            loop {
+                let pause = {
+                    let Some(gate) = gate.upgrade() else { return };
+                    let mut state = gate.lock();
+                    // what fails here fails for the next request, too, which tells
+                    let _ = reload::tick(&gate, &mut state);
+                    let Some(next) = state.next_change.filter(|_| !state.closed) else {
+                        gate.watching.store(false, Ordering::Release); // under the lock: see `acquire`
+                        return;
+                    };
+                    let left = next.saturating_sub(gate.clock.now());
+                    Duration::from_secs(u64::try_from(left).unwrap_or(0)).clamp(TICK, LONGEST_TICK)
+                };
+                tokio::time::sleep(pause).await;
+            }
+        });
     }
 
     /// Which protocol the origin's connections speak, where nobody has to be asked.
@@ -381,6 +504,7 @@ impl Gate {
     /// # Errors
     /// A pinned proxy without TLS.
     pub(crate) fn proxy_requirement(
+        &self,
         policy: &Policy,
         key: &ConnectionKey,
     ) -> Result<Option<Requirement>, RequestError> {
@@ -388,7 +512,7 @@ impl Gate {
             return Ok(None);
         };
         let key = ConnectionKey::of_proxy(proxy);
-        let requirement = Requirement::of(policy, &key);
+        let requirement = Requirement::of(policy, &key, self.clock.now());
         if requirement.is_pinned() && !proxy.is_tls() {
             let (host, port) = (key.host, key.port);
             return Err(RequestError::Plaintext { host, port });
@@ -403,7 +527,7 @@ impl Gate {
         key: &ConnectionKey,
         before: Option<&ProxySide>,
     ) -> Result<Option<ProxySide>, RequestError> {
-        let (Some(proxy), Some(requirement)) = (&key.proxy, Self::proxy_requirement(policy, key)?)
+        let (Some(proxy), Some(requirement)) = (&key.proxy, self.proxy_requirement(policy, key)?)
         else {
             return Ok(None);
         };
@@ -697,6 +821,24 @@ impl Origin {
     pub(crate) fn last_path(&self) -> Option<(Requirement, Arc<VerifiedPath>)> {
         let (path, _) = self.last_match.as_ref()?;
         Some((self.requirement.clone(), path.clone()))
+    }
+
+    /// What pins in report mode have to say of a connection that [`judge`](Self::judge) accepts.
+    fn report(&self, facts: &ConnectionFacts) -> Option<Arc<BadPin>> {
+        Self::report_by(&self.requirement, self.proxy.as_ref(), facts)
+    }
+
+    /// The same by what another policy demands.
+    pub(crate) fn report_by(
+        requirement: &Requirement,
+        proxy: Option<&ProxySide>,
+        facts: &ConnectionFacts,
+    ) -> Option<Arc<BadPin>> {
+        let of_proxy = proxy.filter(|proxy| proxy.tls.is_some());
+        let of_proxy =
+            of_proxy.and_then(|proxy| proxy.requirement.report(facts.proxy_path.as_ref()));
+        let path = facts.tls.as_ref().and_then(|tls| tls.path.as_ref());
+        of_proxy.or_else(|| requirement.report(path))
     }
 
     /// Takes connections that have closed out of the books.

@@ -1,84 +1,25 @@
 //! The pin policy: compile pin sets, look a host up.
 
+mod builder;
+mod effective;
+#[cfg(test)]
+mod properties;
+mod source;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::error::{HostError, PolicyError};
+pub use self::builder::PolicyBuilder;
+use self::effective::Share;
+pub use self::effective::{EffectivePins, Ending, Judgement};
+pub use self::source::{Afterwards, Expiry, Mode, PinSetSource, PinSource, Rules, Trust, Unpinned};
+use crate::error::PolicyError;
 use crate::host::{HostPattern, Scope};
-use crate::{Host, Pin, VerifiedPath};
-
-/// The pins of one host pattern, as its author wrote them.
-#[derive(Clone, Debug)]
-pub struct PinSetSource {
-    /// The host pattern.
-    pub pattern: String,
-    /// Takes the hosts that match out of less specific patterns.
-    pub exclude: bool,
-    /// The pins, at least one unless `exclude`.
-    pub pins: Vec<PinSource>,
-}
-
-/// A pin, as its author gave it.
-#[derive(Clone, Debug)]
-pub enum PinSource {
-    /// In any spelling that [`Pin`] reads.
-    Text(String),
-    /// A certificate, PEM or DER.
-    Certificate(Vec<u8>),
-    /// A public key, PEM or DER.
-    PublicKey(Vec<u8>),
-}
-
-impl PinSource {
-    /// The pin. `pattern` and `index` name the place in the error.
-    ///
-    /// # Errors
-    /// [`PolicyError::InvalidPin`].
-    pub fn read(&self, pattern: &str, index: usize) -> Result<Pin, PolicyError> {
-        let (pin, input) = match self {
-            Self::Text(text) => (text.parse(), shortened(text)),
-            Self::Certificate(bytes) => (
-                Pin::of_certificate(bytes),
-                format!("a certificate of {} bytes", bytes.len()),
-            ),
-            Self::PublicKey(bytes) => (
-                Pin::of_public_key(bytes),
-                format!("a public key of {} bytes", bytes.len()),
-            ),
-        };
-        pin.map_err(|source| PolicyError::InvalidPin {
-            pattern: pattern.into(),
-            index,
-            input,
-            source,
-        })
-    }
-}
-
-/// Enough of an input to recognise it by, without what may be secret in a misplaced one: a URL's credentials, a key.
-fn shortened(text: &str) -> String {
-    const ENOUGH: usize = 100;
-    if let Some((credentials, rest)) = text.rsplit_once('@') {
-        let scheme = credentials
-            .split_once("//")
-            .map_or("", |(scheme, _)| scheme);
-        return shortened(&if scheme.is_empty() {
-            format!("…{rest}")
-        } else {
-            format!("{scheme}//…{rest}")
-        });
-    }
-    let line = text
-        .find(['\n', '\r'])
-        .filter(|_| text.starts_with("-----BEGIN "));
-    match line.or_else(|| text.char_indices().nth(ENOUGH).map(|(end, _)| end)) {
-        Some(end) => format!("{}…", text.split_at(end).0),
-        None => text.into(),
-    }
-}
+use crate::{Host, Pin, Places};
 
 /// An immutable, compiled set of pin sets. The order in which they were given changes nothing.
 ///
@@ -91,9 +32,17 @@ pub struct Policy {
     sets: Vec<PinSet>,
     /// The bases of all patterns, one after the other.
     bases: String,
+    /// Sets with the same pins share them.
     pins: Vec<Pin>,
+    /// What sets say besides their pins; those that say the same share it.
+    rules: Vec<SetRules>,
     /// The subjects of the few pins that were given as certificates.
     subjects: HashMap<Pin, Box<str>>,
+    /// Pins that no path may hold, sorted.
+    blocked: Option<Arc<[Pin]>>,
+    unpinned: Unpinned,
+    /// When something changes by itself, in Unix seconds, sorted: a set ends, or comes near its end.
+    changes: Box<[i64]>,
 }
 
 /// One pattern's share of the policy; what varies in length lies in the policy's own vectors.
@@ -102,6 +51,8 @@ struct PinSet {
     base_start: u32,
     pins_start: u32,
     pins: u32,
+    /// One more than the index into the policy's rules; 0 for a set that says nothing besides its pins.
+    rules: u32,
     base_length: u8,
     scope: Scope,
     exclude: bool,
@@ -109,110 +60,36 @@ struct PinSet {
     port: u16,
 }
 
+/// What a set says besides its pins.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct SetRules {
+    rules: Rules,
+    /// Where each of its pins counts; everywhere where this is shorter.
+    places: Box<[Places]>,
+}
+
 /// How closely a pattern fits; later ones are more specific. Labels of the base, then the scope, then a port.
 type Specificity = (usize, Scope, bool);
 
 impl Policy {
+    /// How long before a set ends it is told of, in seconds: 30 days.
+    pub const NOTICE: i64 = 30 * 24 * 60 * 60;
+
     /// Compiles pin sets.
     ///
     /// # Errors
     /// [`PolicyError`], naming the pattern and the index of the pin.
     pub fn compile(sources: impl IntoIterator<Item = PinSetSource>) -> Result<Self, PolicyError> {
-        let mut policy = Self::default();
-        let mut spellings: Vec<Box<str>> = Vec::new();
+        let mut builder = PolicyBuilder::default();
         for source in sources {
-            policy.add(source, &mut spellings)?;
+            builder.add(source)?;
         }
-        policy.sets.shrink_to_fit();
-        policy.bases.shrink_to_fit();
-        policy.pins.shrink_to_fit();
-        Ok(policy)
+        builder.finish()
     }
 
-    fn add(
-        &mut self,
-        source: PinSetSource,
-        spellings: &mut Vec<Box<str>>,
-    ) -> Result<(), PolicyError> {
-        let PinSetSource {
-            pattern: text,
-            exclude,
-            pins,
-        } = source;
-        let pattern: HostPattern = match text.parse() {
-            Ok(pattern) => pattern,
-            Err(source) => {
-                return Err(PolicyError::InvalidHost {
-                    pattern: shortened(&text),
-                    source,
-                });
-            }
-        };
-        if pins.is_empty() && !exclude {
-            return Err(PolicyError::EmptyPinSet { pattern: text });
-        }
-        let base = pattern.base().as_str();
-        let hash = self.hasher.hash_one(base);
-        let port = pattern.port().unwrap_or(0);
-        let same = |index: &u32| {
-            self.set(*index).is_some_and(|set| {
-                self.base(set) == base && set.scope == pattern.scope() && set.port == port
-            })
-        };
-        if let Some(index) = self.table.find(hash, same) {
-            let other = spellings
-                .get(*index as usize)
-                .map_or_else(String::new, ToString::to_string);
-            return Err(PolicyError::DuplicateHost {
-                pattern: text,
-                other,
-            });
-        }
-        let too_many = || PolicyError::InvalidHost {
-            pattern: text.clone(),
-            source: HostError::TooLong,
-        };
-        let index = u32::try_from(self.sets.len()).map_err(|_| too_many())?;
-        let set = PinSet {
-            base_start: u32::try_from(self.bases.len()).map_err(|_| too_many())?,
-            base_length: u8::try_from(base.len()).map_err(|_| too_many())?, // a host has 253 at most
-            pins_start: u32::try_from(self.pins.len()).map_err(|_| too_many())?,
-            pins: u32::try_from(pins.len()).map_err(|_| too_many())?,
-            scope: pattern.scope(),
-            exclude,
-            port,
-        };
-        for (index, source) in pins.iter().enumerate() {
-            let pin = source.read(&text, index)?;
-            if let PinSource::Certificate(bytes) = source
-                && let Some(subject) = crate::path::subject_of(bytes)
-            {
-                self.subjects.insert(pin, subject.into());
-            }
-            self.pins.push(pin);
-        }
-        self.bases.push_str(base);
-        self.sets.push(set);
-        spellings.push(text.into());
-        let Self {
-            table,
-            sets,
-            bases,
-            hasher,
-            ..
-        } = self;
-        table.insert_unique(hash, index, |index| {
-            let base = sets
-                .get(*index as usize)
-                .and_then(|set| base_of(bases, set));
-            hasher.hash_one(base.unwrap_or_default())
-        });
-        Ok(())
-    }
-
-    /// Whether it pins nothing.
+    /// Whether it pins and blocks nothing.
     pub fn is_empty(&self) -> bool {
-        self.pins.is_empty()
+        self.pins.is_empty() && self.blocked.is_none()
     }
 
     /// How many patterns it has, exclusions included.
@@ -220,13 +97,30 @@ impl Policy {
         self.sets.len()
     }
 
-    /// The pins in force for `host` at `port`.
+    /// The pins that no verified path may hold, sorted; none where nothing is blocked.
+    pub fn blocked(&self) -> Option<&Arc<[Pin]>> {
+        self.blocked.as_ref()
+    }
+
+    /// What becomes of hosts without pins.
+    pub fn unpinned(&self) -> Unpinned {
+        self.unpinned
+    }
+
+    /// When, after `now` (Unix seconds), a set ends or comes near its end.
+    pub fn next_change(&self, now: i64) -> Option<i64> {
+        let next = self.changes.partition_point(|change| *change <= now);
+        self.changes.get(next).copied()
+    }
+
+    /// The pins for `host` at `port`, as they were written: see [`PinsInForce::at`].
     pub fn lookup<'a>(&'a self, host: &'a Host, port: u16) -> PinsInForce<'a> {
         let mut all = PinsInForce {
             policy: self,
             host,
             port,
             from: None,
+            now: i64::MIN,
         };
         all.from = all
             .matching()
@@ -245,6 +139,7 @@ impl Policy {
             port: pattern.port().unwrap_or(0),
             exclude: false,
             pins: &[],
+            said: None,
         })?;
         Some(set.pins.to_vec())
     }
@@ -267,19 +162,33 @@ impl Policy {
     }
 
     fn view_of(&self, set: &PinSet) -> SetView<'_> {
-        let start = set.pins_start as usize;
-        let pins = self.pins.get(start..start + set.pins as usize);
         SetView {
             base: self.base(set),
             scope: set.scope,
             port: set.port,
             exclude: set.exclude,
-            pins: pins.unwrap_or_default(),
+            pins: self.own_pins(set),
+            said: self.rules_of(set),
         }
     }
 
     fn base(&self, set: &PinSet) -> &str {
         base_of(&self.bases, set).unwrap_or_default()
+    }
+
+    fn own_pins(&self, set: &PinSet) -> &[Pin] {
+        let start = set.pins_start as usize;
+        let pins = self.pins.get(start..start + set.pins as usize);
+        pins.unwrap_or_default()
+    }
+
+    fn rules_of(&self, set: &PinSet) -> Option<&SetRules> {
+        self.rules.get((set.rules as usize).checked_sub(1)?)
+    }
+
+    /// The pattern of a set, in canonical form.
+    fn pattern_of(&self, set: &PinSet) -> String {
+        self.view_of(set).to_string()
     }
 }
 
@@ -292,6 +201,8 @@ pub(crate) struct SetView<'a> {
     pub(crate) port: u16,
     pub(crate) exclude: bool,
     pub(crate) pins: &'a [Pin],
+    /// What it says besides.
+    pub(crate) said: Option<&'a SetRules>,
 }
 
 impl fmt::Display for SetView<'_> {
@@ -326,7 +237,7 @@ impl fmt::Debug for Policy {
     }
 }
 
-/// The pins in force for one host and port: the union of all patterns that match and are not excluded.
+/// The pins in force for one host and port: those of all patterns that match and are not excluded.
 #[derive(Clone, Copy)]
 pub struct PinsInForce<'a> {
     policy: &'a Policy,
@@ -334,9 +245,17 @@ pub struct PinsInForce<'a> {
     port: u16,
     /// The most specific exclusion: less specific patterns don't contribute.
     from: Option<Specificity>,
+    /// In Unix seconds.
+    now: i64,
 }
 
 impl<'a> PinsInForce<'a> {
+    /// The same at `now`, in Unix seconds: sets that have ended are what they are to be afterwards.
+    #[must_use]
+    pub fn at(self, now: i64) -> Self {
+        Self { now, ..self }
+    }
+
     /// Whether any pin is in force.
     pub fn is_pinned(&self) -> bool {
         self.sets().next().is_some()
@@ -345,37 +264,47 @@ impl<'a> PinsInForce<'a> {
     /// The pins, in no particular order; one that several patterns have comes several times.
     pub fn pins(&self) -> impl Iterator<Item = &'a Pin> + use<'a> {
         let policy = self.policy;
-        self.sets().flat_map(move |set| {
-            let start = set.pins_start as usize;
-            policy
-                .pins
-                .get(start..start + set.pins as usize)
-                .unwrap_or_default()
-        })
+        self.sets().flat_map(move |set| policy.own_pins(set))
     }
 
     /// An owned copy, sorted and without repeats; none when no pin is in force.
     pub fn to_effective(&self, host: &Host, port: u16) -> Option<EffectivePins> {
-        let mut pins: Vec<Pin> = self.pins().copied().collect();
-        if pins.is_empty() {
-            return None;
+        let (policy, host) = (self.policy, host.clone());
+        let mut sets = self.sets().peekable();
+        sets.peek()?;
+        let effective = if self.sets().all(|set| set.rules == 0) {
+            let patterns = self.patterns().map(Into::into).collect();
+            EffectivePins::plain(host, port, patterns, self.pins().copied().collect())
+        } else {
+            let shares: Vec<_> = sets.map(|set| self.share_of(set)).collect();
+            EffectivePins::pooled(host, port, &shares)
+        };
+        if policy.subjects.is_empty() {
+            return Some(effective);
         }
-        pins.sort_unstable();
-        pins.dedup();
-        let mut patterns: Vec<Box<str>> = self.patterns().map(Into::into).collect();
-        patterns.sort_unstable();
-        let subjects = &self.policy.subjects;
-        let subjects = pins
-            .iter()
-            .filter_map(|pin| Some((*pin, subjects.get(pin)?.clone())))
-            .collect();
-        Some(EffectivePins {
-            host: host.clone(),
-            port,
-            patterns: patterns.into(),
-            pins: pins.into(),
-            subjects,
-        })
+        Some(effective.with_subjects(|pin| policy.subjects.get(pin).cloned()))
+    }
+
+    fn share_of(&self, set: &PinSet) -> Share<'a> {
+        let said = self.policy.rules_of(set);
+        let (rules, places) = said.map_or((Rules::default(), &[][..]), |said| {
+            (said.rules.clone(), &*said.places)
+        });
+        let ended = rules.expires.filter(|expiry| expiry.at <= self.now);
+        let mode = match ended.map(|expiry| expiry.then) {
+            Some(Afterwards::Report) => Mode::Report,
+            _ => rules.mode,
+        };
+        Share {
+            pattern: self.policy.pattern_of(set).into(),
+            pins: self.policy.own_pins(set),
+            places,
+            mode,
+            demand: rules.demand,
+            trust: rules.trust,
+            expires: rules.expires,
+            is_refused: ended.is_some_and(|expiry| expiry.then == Afterwards::Refuse),
+        }
     }
 
     /// The patterns that contribute, in canonical form.
@@ -422,75 +351,6 @@ impl<'a> PinsInForce<'a> {
     }
 }
 
-/// The pins in force for one host and port, owned: what one verifier enforces.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct EffectivePins {
-    host: Host,
-    port: u16,
-    patterns: Box<[Box<str>]>,
-    pins: Box<[Pin]>,
-    subjects: Box<[(Pin, Box<str>)]>,
-}
-
-impl EffectivePins {
-    /// Pins outside a policy, as `verify_chain` is given them.
-    pub(crate) fn bare(host: &Host, pins: &[Pin]) -> Self {
-        let mut pins = pins.to_vec();
-        pins.sort_unstable();
-        pins.dedup();
-        Self {
-            host: host.clone(),
-            port: 443,
-            patterns: Box::default(),
-            pins: pins.into(),
-            subjects: Box::default(),
-        }
-    }
-
-    /// The host.
-    pub fn host(&self) -> &Host {
-        &self.host
-    }
-
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The patterns that contribute, sorted.
-    pub fn patterns(&self) -> &[Box<str>] {
-        &self.patterns
-    }
-
-    /// The pins, sorted, each once. Never empty.
-    pub fn pins(&self) -> &[Pin] {
-        &self.pins
-    }
-
-    /// The subject of a pin that was given as a certificate.
-    pub fn subject_of(&self, pin: &Pin) -> Option<&str> {
-        self.subjects
-            .iter()
-            .find(|(own, _)| own == pin)
-            .map(|(_, subject)| &**subject)
-    }
-
-    /// Whether `pin` is one of them.
-    pub fn contains(&self, pin: &Pin) -> bool {
-        self.pins.binary_search(pin).is_ok()
-    }
-
-    /// The first pin of `path`, end entity first, that is one of them.
-    pub fn judge(&self, path: &VerifiedPath) -> Option<Pin> {
-        path.pins().iter().find(|pin| self.contains(pin)).copied()
-    }
-
-    /// Whether the pins are the same, wherever they come from.
-    pub fn same_pins(&self, other: &Self) -> bool {
-        self.pins == other.pins
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -507,6 +367,7 @@ mod tests {
                 .iter()
                 .map(|byte| PinSource::Text(pin(*byte).to_string()))
                 .collect(),
+            ..PinSetSource::default()
         }
     }
 
@@ -624,11 +485,12 @@ mod tests {
                 PinSource::Text(pin(1).to_string()),
                 PinSource::Text("sha256/AAAA".into()),
             ],
+            ..PinSetSource::default()
         };
         let error = Policy::compile([bad]).unwrap_err();
         assert_eq!(
             (error.code(), error.pattern(), error.index()),
-            ("ERR_POLICY_INVALID_PIN", "api.example.com", Some(1))
+            ("ERR_POLICY_INVALID_PIN", Some("api.example.com"), Some(1))
         );
         assert!(
             error

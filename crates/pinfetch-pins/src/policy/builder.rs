@@ -1,0 +1,284 @@
+//! Compiling a policy, one pin set at a time.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+
+use super::source::shortened;
+use super::{
+    Afterwards, Mode, PinSet, PinSetSource, PinSource, Policy, Rules, SetRules, Trust, Unpinned,
+    base_of,
+};
+use crate::error::{HostError, PolicyError, RuleProblem};
+use crate::host::HostPattern;
+use crate::{Host, Pin, Places};
+
+/// Compiles a [`Policy`], one pin set at a time, so that the sources of a large one need not lie in memory at once.
+#[derive(Default)]
+pub struct PolicyBuilder {
+    policy: Policy,
+    /// Sets that were the first with their pins, by the hash of the pins.
+    runs: HashTable<u32>,
+    /// What was said besides pins, by index into the policy's.
+    said: HashMap<SetRules, u32>,
+    blocked: Vec<Pin>,
+}
+
+impl PolicyBuilder {
+    /// What becomes of hosts without pins; the strictest that is given.
+    pub fn set_unpinned(&mut self, unpinned: Unpinned) {
+        self.policy.unpinned = self.policy.unpinned.max(unpinned);
+    }
+
+    /// Refuses every path that holds the pin, whatever else is on it and whichever host it leads to.
+    ///
+    /// # Errors
+    /// [`PolicyError::BlockedPin`], with the number of pins blocked before it.
+    pub fn block(&mut self, source: &PinSource) -> Result<(), PolicyError> {
+        let index = self.blocked.len();
+        let (pin, input) = source.read_as();
+        let pin = pin.map_err(|source| PolicyError::BlockedPin {
+            index,
+            input,
+            source,
+        })?;
+        self.blocked.push(pin);
+        Ok(())
+    }
+
+    /// Adds a pin set.
+    ///
+    /// # Errors
+    /// [`PolicyError`], naming the pattern and the index of the pin. The builder is of no use afterwards.
+    pub fn add(&mut self, source: PinSetSource) -> Result<(), PolicyError> {
+        let PinSetSource {
+            pattern: text,
+            exclude,
+            pins,
+            places,
+            rules,
+        } = source;
+        let pattern: HostPattern = match text.parse() {
+            Ok(pattern) => pattern,
+            Err(source) => {
+                return Err(PolicyError::InvalidHost {
+                    pattern: shortened(&text),
+                    source,
+                });
+            }
+        };
+        if pins.is_empty() && !exclude {
+            return Err(PolicyError::EmptyPinSet { pattern: text });
+        }
+        let policy = &mut self.policy;
+        let base = pattern.base().as_str();
+        let hash = policy.hasher.hash_one(base);
+        let port = pattern.port().unwrap_or(0);
+        let same = |index: &u32| {
+            policy.set(*index).is_some_and(|set| {
+                policy.base(set) == base && set.scope == pattern.scope() && set.port == port
+            })
+        };
+        if policy.table.find(hash, same).is_some() {
+            return Err(PolicyError::DuplicateHost {
+                pattern: text,
+                other: pattern.to_string(),
+            });
+        }
+        let too_many = || PolicyError::InvalidHost {
+            pattern: text.clone(),
+            source: HostError::TooLong,
+        };
+        let index = u32::try_from(policy.sets.len()).map_err(|_| too_many())?;
+        let pins_start = policy.pins.len();
+        for (index, source) in pins.iter().enumerate() {
+            let pin = source.read(&text, index)?;
+            if let PinSource::Certificate(bytes) = source
+                && let Some(subject) = crate::path::subject_of(bytes)
+            {
+                policy.subjects.insert(pin, subject.into());
+            }
+            policy.pins.push(pin);
+        }
+        let said = if places.is_empty() && rules == Rules::default() {
+            0
+        } else {
+            let own = policy.pins.get(pins_start..).unwrap_or_default();
+            if let Some(problem) = problem_of(&rules, own, &places) {
+                return Err(PolicyError::Rule {
+                    pattern: text,
+                    problem,
+                });
+            }
+            let said = SetRules {
+                rules,
+                places: places.into(),
+            };
+            let next = u32::try_from(policy.rules.len() + 1).map_err(|_| too_many())?;
+            let index = *self.said.entry(said.clone()).or_insert(next);
+            if index == next {
+                policy.rules.push(said);
+            }
+            index
+        };
+        let mut set = PinSet {
+            base_start: u32::try_from(policy.bases.len()).map_err(|_| too_many())?,
+            base_length: u8::try_from(base.len()).map_err(|_| too_many())?, // a host has 253 at most
+            pins_start: u32::try_from(pins_start).map_err(|_| too_many())?,
+            pins: u32::try_from(pins.len()).map_err(|_| too_many())?,
+            rules: said,
+            scope: pattern.scope(),
+            exclude,
+            port,
+        };
+        share_pins(policy, &mut self.runs, &mut set, index);
+        policy.bases.push_str(base);
+        policy.sets.push(set);
+        let Policy {
+            table,
+            sets,
+            bases,
+            hasher,
+            ..
+        } = policy;
+        table.insert_unique(hash, index, |index| {
+            let base = sets
+                .get(*index as usize)
+                .and_then(|set| base_of(bases, set));
+            hasher.hash_one(base.unwrap_or_default())
+        });
+        Ok(())
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    /// [`PolicyError::Rule`], where patterns that speak of the same host differ in their trust: whichever won would
+    /// surprise somebody.
+    pub fn finish(self) -> Result<Policy, PolicyError> {
+        let Self {
+            mut policy,
+            mut blocked,
+            runs: _,
+            said: _,
+        } = self;
+        policy.sets.shrink_to_fit();
+        policy.bases.shrink_to_fit();
+        policy.pins.shrink_to_fit();
+        if !blocked.is_empty() {
+            blocked.sort_unstable();
+            blocked.dedup();
+            policy.blocked = Some(blocked.into());
+        }
+        let ends = policy.rules.iter().filter_map(|said| said.rules.expires);
+        let mut changes: Vec<_> = ends
+            .flat_map(|expiry| [expiry.at.saturating_sub(Policy::NOTICE), expiry.at])
+            .collect();
+        changes.sort_unstable();
+        changes.dedup();
+        policy.changes = changes.into();
+        check_trust(&policy)?;
+        Ok(policy)
+    }
+}
+
+/// Lets `set`, whose pins are the last ones, have those of an earlier set that has the same.
+fn share_pins(policy: &mut Policy, runs: &mut HashTable<u32>, set: &mut PinSet, index: u32) {
+    if set.pins == 0 {
+        return;
+    }
+    let own = policy.own_pins(set);
+    let hash = policy.hasher.hash_one(own);
+    let same = |index: &u32| {
+        let other = policy.set(*index);
+        other.is_some_and(|other| policy.own_pins(other) == own)
+    };
+    if let Some(earlier) = runs.find(hash, same).and_then(|index| policy.set(*index)) {
+        let start = set.pins_start as usize;
+        set.pins_start = earlier.pins_start;
+        policy.pins.truncate(start);
+        return;
+    }
+    runs.insert_unique(hash, index, |index| {
+        let pins = policy.set(*index).map(|set| policy.own_pins(set));
+        policy.hasher.hash_one(pins.unwrap_or_default())
+    });
+}
+
+/// What no path could ever meet, or what would verify nothing.
+fn problem_of(rules: &Rules, pins: &[Pin], places: &[Places]) -> Option<RuleProblem> {
+    let Rules {
+        mode,
+        demand,
+        expires,
+        trust,
+    } = rules;
+    let mut distinct: Vec<_> = pins.iter().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if demand.count() as usize > distinct.len() {
+        let (wanted, given) = (demand.count(), distinct.len());
+        return Some(RuleProblem::TooManyKeys { wanted, given });
+    }
+    let places_of = |index| places.get(index).copied().unwrap_or_default();
+    let may_stand = |place: Places| (0..pins.len()).any(|index| places_of(index).meets(place));
+    if let Some(place) = demand.places().find(|place| !may_stand(*place)) {
+        return Some(RuleProblem::NoPinAt(place));
+    }
+    if *trust != Trust::PinnedKey {
+        return None;
+    }
+    let is_reported =
+        *mode == Mode::Report || expires.is_some_and(|expiry| expiry.then == Afterwards::Report);
+    if is_reported {
+        return Some(RuleProblem::NothingVerified);
+    }
+    let asks_more = demand.count() > 1 || demand.places().any(|place| place != Places::LEAF);
+    let is_elsewhere = (0..pins.len()).any(|index| !places_of(index).meets(Places::LEAF));
+    (asks_more || is_elsewhere).then_some(RuleProblem::BeyondTheLeaf)
+}
+
+/// Patterns that speak of one host must agree in their trust.
+///
+/// Of two such patterns the less specific one speaks of the base of the other, or of a name right below it: so each set
+/// is held against those that speak of these two.
+fn check_trust(policy: &Policy) -> Result<(), PolicyError> {
+    let is_own = |said: &SetRules| said.rules.trust == Trust::Own;
+    if policy.rules.iter().all(is_own) {
+        return Ok(());
+    }
+    let mut ports: Vec<u16> = policy.sets.iter().map(|set| set.port).collect();
+    ports.push(0);
+    ports.sort_unstable();
+    ports.dedup();
+    for set in policy.sets.iter().filter(|set| set.pins > 0) {
+        let base = policy.base(set);
+        let names = [base.to_owned(), format!("{BELOW}.{base}")];
+        for name in names {
+            let Ok(host) = name.parse::<Host>() else {
+                continue; // no name is below an address, or below the longest one
+            };
+            for port in &ports {
+                let mut first = None;
+                for other in policy.lookup(&host, *port).sets() {
+                    let said = policy.rules_of(other);
+                    let trust = said.map_or(&Trust::Own, |said| &said.rules.trust);
+                    let (known, pattern) = *first.get_or_insert((trust, other));
+                    if known != trust {
+                        return Err(PolicyError::Rule {
+                            pattern: policy.pattern_of(other),
+                            problem: RuleProblem::TrustDiffers {
+                                other: policy.pattern_of(pattern),
+                            },
+                        });
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A label that no pattern of a policy is likely to have.
+const BELOW: &str = "any-name-below";
