@@ -1,5 +1,6 @@
 //! What a response carries, as its reader gets it: whole, when it is small or there already, or a piece at a time.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -294,10 +295,11 @@ impl Streaming {
     /// # Errors
     /// [`RequestError::BodyTooLarge`], or whatever ends the body early.
     pub async fn collect(&mut self, limit: u64) -> Result<Bytes, RequestError> {
-        self.collect_after(Vec::new(), limit).await
+        self.collect_after(Vec::new(), limit, |_room| {}).await
     }
 
-    /// `whole`, which was read before, and the rest of the body: together at most `limit` bytes.
+    /// `whole`, which was read before, and the rest of the body: together at most `limit` bytes. `prepare` is given the
+    /// room of `whole` whenever it has become larger, before anything is written there.
     ///
     /// # Errors
     /// As [`collect`](Self::collect).
@@ -305,6 +307,7 @@ impl Streaming {
         &mut self,
         mut whole: Vec<u8>,
         limit: u64,
+        prepare: impl Fn(&mut [MaybeUninit<u8>]),
     ) -> Result<Bytes, RequestError> {
         let read = whole.len().saturating_add(self.first.len());
         let left = self.content.left();
@@ -322,6 +325,7 @@ impl Streaming {
                 // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
                 let rest = promised.saturating_sub(whole.len());
                 whole.reserve_exact(rest.max(whole.len().min(MOST_RESERVE)));
+                prepare(whole.spare_capacity_mut());
                 continue;
             }
             let has_ended = self.read(&mut whole, room).await?;

@@ -13,6 +13,7 @@ mod engine;
 mod environment;
 mod file;
 mod jars;
+mod memory;
 mod observe;
 mod policies;
 mod queue;

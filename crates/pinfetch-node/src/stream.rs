@@ -12,15 +12,18 @@ use pinfetch_client::{RequestError, ResponseBody, Streaming};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::engine::Core;
+use crate::memory::prefer_huge_pages;
 use crate::queue::INLINE_BODY;
 use crate::wire::{self, BodyPlace};
 
 /// How much is read ahead of JavaScript, and so how much a stalled stream holds.
 const AHEAD: usize = 512 * 1024;
-/// A piece of less waits a moment for more, in a body that comes fast: each piece costs a wake.
-const WORTHWHILE: usize = 128 * 1024;
-/// That moment.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How much is read ahead once a body was taken as fast as it came for [`LONG`] pieces: JavaScript's part is dearer than
+/// the engine's, and the same for a piece of any size.
+const FAR_AHEAD: usize = 1024 * 1024;
+const LONG: u32 = 4;
+/// How long a piece of less waits for more, in a body that comes fast: each piece costs a wake.
+const PATIENCE: Duration = Duration::from_millis(2);
 /// Pieces of at least this size are those of a body that comes fast.
 const FAST: usize = 16 * 1024;
 
@@ -72,37 +75,39 @@ pub(crate) async fn pump(
 ) {
     let mut ahead = Vec::new();
     let mut state = Ok(false);
-    let mut is_fast = false;
+    let mut pace = Pace::default();
     loop {
         let demand = loop {
-            let may_read = matches!(state, Ok(false)) && ahead.len() < AHEAD;
+            let may_read = matches!(state, Ok(false)) && ahead.len() < pace.most();
             tokio::select! {
                 biased;
                 demand = demands.recv() => match demand {
                     Some(demand) => break demand,
                     None => return,
                 },
-                read = body.read(&mut ahead, AHEAD), if may_read => state = read,
+                read = read_ahead(&mut body, &mut ahead, &pace), if may_read => state = read,
             }
         };
         let (core, id, what) = demand.take();
         match what {
             Some(Want::Piece) => {
-                while matches!(state, Ok(false)) && ahead.len() < WORTHWHILE {
-                    if ahead.is_empty() {
-                        state = body.read(&mut ahead, AHEAD).await;
-                        continue;
-                    }
-                    if !is_fast {
-                        break;
-                    }
-                    match tokio::time::timeout(PATIENCE, body.read(&mut ahead, AHEAD)).await {
-                        Ok(read) => state = read,
-                        Err(_elapsed) => break,
-                    }
+                while matches!(state, Ok(false)) && ahead.is_empty() {
+                    state = read_ahead(&mut body, &mut ahead, &pace).await;
                 }
-                let piece = std::mem::take(&mut ahead);
-                is_fast = piece.len() >= FAST;
+                if pace.is_fast {
+                    let filling = async {
+                        while matches!(state, Ok(false)) && ahead.len() < pace.most() {
+                            state = read_ahead(&mut body, &mut ahead, &pace).await;
+                        }
+                    };
+                    // late or not, what has come is handed over
+                    let _ = tokio::time::timeout(PATIENCE, filling).await;
+                }
+                let mut piece = std::mem::take(&mut ahead);
+                pace.took(piece.len());
+                if piece.len() < piece.capacity() / 2 {
+                    piece.shrink_to_fit(); // its reader may keep it
+                }
                 if let (Err(error), true) = (&state, piece.is_empty()) {
                     core.fail(id, error);
                     return;
@@ -132,6 +137,48 @@ pub(crate) async fn pump(
             None => {}
         }
     }
+}
+
+/// How a body comes, and is taken.
+#[derive(Default)]
+struct Pace {
+    is_fast: bool,
+    /// How many pieces in a row had [`AHEAD`].
+    full: u32,
+}
+
+impl Pace {
+    const FAST: Self = Self {
+        is_fast: true,
+        full: 0,
+    };
+
+    fn took(&mut self, piece: usize) {
+        self.full = if piece >= AHEAD {
+            self.full.saturating_add(1)
+        } else {
+            0
+        };
+        self.is_fast = piece >= FAST;
+    }
+
+    /// How much may be read ahead.
+    fn most(&self) -> usize {
+        if self.full < LONG { AHEAD } else { FAR_AHEAD }
+    }
+}
+
+/// Appends some of the body to `ahead`, hardly more than it may have; whether the body has ended.
+async fn read_ahead(
+    body: &mut Streaming,
+    ahead: &mut Vec<u8>,
+    pace: &Pace,
+) -> Result<bool, RequestError> {
+    let most = pace.most();
+    if pace.is_fast && ahead.is_empty() {
+        ahead.reserve_exact(most); // growing by and by would copy nearly every byte once more
+    }
+    body.read(ahead, most.saturating_sub(ahead.len())).await
 }
 
 /// Hands a piece to whoever wanted it; `ended` is the body that it was the last of.
@@ -166,7 +213,7 @@ async fn rest(
     if has_ended {
         return ResponseBody::Whole(ahead.into()).collect(limit).await;
     }
-    body.collect_after(ahead, limit).await
+    body.collect_after(ahead, limit, prefer_huge_pages).await
 }
 
 /// Writes the rest into a file of its own beside `path`, which then takes its place: nobody ever sees half a file.
@@ -181,7 +228,7 @@ async fn save(
     let mut buffer = ahead;
     loop {
         while !has_ended && buffer.len() < AHEAD {
-            has_ended = body.read(&mut buffer, AHEAD).await?;
+            has_ended = read_ahead(body, &mut buffer, &Pace::FAST).await?;
         }
         buffer = file.write(buffer).await?;
         if has_ended {
