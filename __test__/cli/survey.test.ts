@@ -1,11 +1,11 @@
 import { createServer } from 'node:net'
 import { Client, PolicyFile } from 'pinfetch'
 import { describe, expect, test } from 'vitest'
-import { PatternIndex } from '../../src/cli/patterns.js'
 import { forecastOf } from '../../src/cli/survey/forecast.js'
 import { Forwarder, readTargets } from '../../src/cli/survey/forward.js'
 import { readSurvey } from '../../src/cli/survey/saved.js'
 import { Survey, type SurveyPlan } from '../../src/cli/survey/survey.js'
+import { PatternIndex } from '../../src/policy/patterns.js'
 import { type Endpoint, startGenuine, startInterceptor, startProxy } from '../testkit.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`

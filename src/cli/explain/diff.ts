@@ -1,8 +1,8 @@
 // What a change of a policy file changes: patterns that gained or lost pins, and settings. Notes change nothing.
 
 import type { FilePolicy, PolicySet } from '../../index.js'
+import { PatternIndex } from '../../policy/patterns.js'
 import { printable } from '../output.js'
-import { PatternIndex } from '../patterns.js'
 
 /** Two values of a setting. */
 type Change = readonly [old: unknown, new_: unknown]

@@ -2,10 +2,10 @@
 
 import { parseArgs } from 'node:util'
 import type { FilePolicy, PolicyFile, PolicyPin } from '../../index.js'
+import { hasPins, type Match, PatternIndex, readPattern } from '../../policy/patterns.js'
 import { readNamedPolicy, readPolicyFile } from '../arguments.js'
 import { EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { columns, print, printable } from '../output.js'
-import { hasPins, type Match, PatternIndex, readPattern } from '../patterns.js'
 import { dayOf, plural } from '../wording.js'
 import { diffPolicies, isSame, textOfDiff } from './diff.js'
 

@@ -1,7 +1,7 @@
 // What servers and certificates show of a policy file: rules that a file alone cannot be judged by.
 
 import type { DescribedInput, FilePolicy } from '../../index.js'
-import { PatternIndex, type PatternSet } from '../patterns.js'
+import { PatternIndex, type PatternSet } from '../../policy/patterns.js'
 import type { SurveyedHost } from '../survey/record.js'
 import { dayOf } from '../wording.js'
 import type { Finding, Horizon } from './rules.js'

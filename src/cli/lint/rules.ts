@@ -2,7 +2,7 @@
 // section for each.
 
 import type { FilePolicy, PolicySet } from '../../index.js'
-import { hasPins, type Pattern, PatternIndex, type PatternSet } from '../patterns.js'
+import { hasPins, type Pattern, PatternIndex, type PatternSet } from '../../policy/patterns.js'
 import { dayOf, inDays, isWithin, plural } from '../wording.js'
 
 /** How bad a finding is: an error makes the file unusable or a pin useless, a warning will be trouble one day. */

@@ -1,11 +1,11 @@
 // What `pinfetch rotate` reads from the command line: which sets, which new pins, which dates.
 
 import { type FilePolicy, type PinRole, policyLookup, type Role } from '../../index.js'
+import { readPattern } from '../../policy/patterns.js'
 import { prove, readDate, readKeys, readSeconds, trusting } from '../arguments.js'
 import { ask } from '../ask.js'
 import { readAuthority, readConnect } from '../authority.js'
 import { FileError, messageOf, UsageError } from '../exit.js'
-import { readPattern } from '../patterns.js'
 import type { NewPin, Rotation } from './plan.js'
 
 /** For `parseArgs`. */

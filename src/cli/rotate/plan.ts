@@ -1,8 +1,8 @@
 // What a rotation changes in a policy file: new pins beside the old ones, and later the old ones gone.
 
 import type { FilePolicy, PinRole, PolicyPin, PolicySet } from '../../index.js'
+import { readPattern } from '../../policy/patterns.js'
 import { UsageError } from '../exit.js'
-import { readPattern } from '../patterns.js'
 import { dayOf } from '../wording.js'
 import { type Members, type Path, PolicyText } from './edit.js'
 

@@ -3,11 +3,11 @@
 import { parseArgs } from 'node:util'
 import { createTwoFilesPatch } from 'diff'
 import { type CaSetsInput, PolicyFile } from '../../index.js'
+import { readPattern } from '../../policy/patterns.js'
 import { onlyFile, readNamed, readPolicyFile } from '../arguments.js'
 import { EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { lintPolicy } from '../lint/rules.js'
 import { columns, complain, print, printable, remark } from '../output.js'
-import { readPattern } from '../patterns.js'
 import { replaceFile } from '../replace-file.js'
 import {
   readSurveyOptions,

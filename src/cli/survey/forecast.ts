@@ -1,7 +1,7 @@
 // What the next change of a server's certificates would do. A forecast for people: the engine decides when it comes.
 
 import type { PinPosition, PolicyPin, PolicyRequirement, Role } from '../../index.js'
-import type { PatternSet } from '../patterns.js'
+import type { PatternSet } from '../../policy/patterns.js'
 import type { Forecast, SeenCertificate, Survival } from './record.js'
 
 const POSITIONS: Readonly<Record<Role, PinPosition>> = {

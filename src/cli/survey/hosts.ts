@@ -1,9 +1,9 @@
 // Which hosts a survey asks: those that patterns name, and those that the user names for wildcards.
 
+import { hasPins, type PatternIndex, type PatternSet } from '../../policy/patterns.js'
 import { readNamedText } from '../arguments.js'
 import { type Authority, bare, format, readAuthority } from '../authority.js'
 import { FileError, messageOf } from '../exit.js'
-import { hasPins, type PatternIndex, type PatternSet } from '../patterns.js'
 
 /** What there is to ask. */
 export interface Hosts {

@@ -2,9 +2,9 @@
 // the one that requests would get.
 
 import { Client, type ClientOptions, type FilePolicy, type PathCertificate } from '../../index.js'
+import { PatternIndex, type PatternSet } from '../../policy/patterns.js'
 import { type Authority, bare, format } from '../authority.js'
 import { codeOf, messageOf } from '../exit.js'
-import { PatternIndex, type PatternSet } from '../patterns.js'
 import { countsAt, forecastOf, holdsBy } from './forecast.js'
 import { Forwarder, type Targets, type Way } from './forward.js'
 import { type Hosts, hostsOf } from './hosts.js'

@@ -1,7 +1,7 @@
 // What a watch knows from before, so that it tells what is new.
 
+import type { PatternSet } from '../../policy/patterns.js'
 import { type CheckFinding, type CheckRule, findingsOf, unnamedFinding } from '../check/rules.js'
-import type { PatternSet } from '../patterns.js'
 import type { SurveyedHost } from '../survey/record.js'
 
 /** Something that was not so the time before. */

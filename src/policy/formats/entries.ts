@@ -3,8 +3,8 @@
 // An entry below another one becomes a set with `exclude`: its pins stand in place of the wider one's. The other way, the
 // pins of a name, of names right below it and of names further below are looked up in the policy and compared.
 
-import { type Pattern, PatternIndex, type PatternSet } from '../../cli/patterns.js'
 import type { PinPosition, PolicyRequirement } from '../../index.js'
+import { type Pattern, PatternIndex, type PatternSet } from '../patterns.js'
 import type { Position, Remarks } from './conversion.js'
 import type { Exported } from './exported.js'
 

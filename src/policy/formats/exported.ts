@@ -1,7 +1,7 @@
 // What a policy says, as far as a format can say it; what it cannot is told.
 
-import type { PatternSet } from '../../cli/patterns.js'
 import type { FilePolicy, PolicyFile, PolicySet } from '../../index.js'
+import type { PatternSet } from '../patterns.js'
 import type { Position, Remarks } from './conversion.js'
 import type { EntryPin, Rules } from './entries.js'
 

@@ -1,6 +1,6 @@
 // Formats that tell the pins of one host, and leave it to others to say which.
 
-import { PatternIndex } from '../../cli/patterns.js'
+import { PatternIndex } from '../patterns.js'
 import { type FormatOptions, malformed, type Position, readHost } from './conversion.js'
 import { type Rules, same } from './entries.js'
 import type { Exported } from './exported.js'

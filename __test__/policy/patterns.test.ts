@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compare, PatternIndex, readPattern } from '../../src/cli/patterns.js'
 import { PolicyFile } from '../../src/index.js'
+import { compare, PatternIndex, readPattern } from '../../src/policy/patterns.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
 
