@@ -455,6 +455,39 @@ test('32 interim responses may precede a response, and 10,000 end the request, i
   await reachesGenuine(client, server)
 })
 
+test('the length that an answer to HEAD tells is not that of its body', async () => {
+  const length = field('content-length', '999999999999')
+  await using server = await startRawHttp2((peer, stream) =>
+    peer.write(headers(stream, 0, OK, length), frame(h2.DATA, END_STREAM, stream)),
+  )
+  await using client = clientOf(server)
+  const response = await client.head(server.url)
+  expect(response.headers.get('content-length')).toBe('999999999999')
+  expect(await response.bytes()).toHaveLength(0)
+})
+
+test('an upload that the whole response does not wait for is given up', async () => {
+  let reset: () => void = () => {}
+  const wasReset = new Promise<void>((resolve) => {
+    reset = resolve
+  })
+  await using server = await startRawHttp2((peer, stream) => peer.write(fine(stream)), {
+    heard(_peer, type) {
+      if (type === h2.RST_STREAM) reset()
+    },
+  })
+  await using client = clientOf(server)
+  const body = new ReadableStream({
+    start(controller) {
+      controller.enqueue(Buffer.from('begun')) // and never ended
+    },
+  })
+  const response = await client.post(server.url, { body, duplex: 'half' })
+  expect(await response.text()).toBe('fine')
+  await wasReset
+  expect(response.bodyUsed).toBe(true) // still held: what it came over is not waited for
+})
+
 test('a whole response is kept when the server gives up the rest of the upload (RFC 9113 §8.1)', async () => {
   await using server = await startRawHttp2((peer, stream) =>
     peer.write(fine(stream), frame(h2.RST_STREAM, 0, stream, word(0))),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Method, Response};
 
 use super::body::Body as AnyBody;
 use super::fields::Fields;
@@ -39,6 +39,7 @@ pub(crate) async fn exchange(
     on_interim: Option<&OnInterim>,
 ) -> Result<(Head, AnyBody), NoResponse> {
     let body = body.filter(|body| !body.is_empty());
+    let is_head_request = *head.method() == Method::HEAD;
     let limits = lease.header_limits();
     let (response, stream) = match lease.begin(head, body.is_none()) {
         Ok(begun) => begun,
@@ -66,7 +67,10 @@ pub(crate) async fn exchange(
     match outcome {
         Ok(response) => {
             let (head, incoming) = response.into_parts();
-            let body = Body::new(incoming, &head.headers, sending, lease);
+            // what Content-Length says in answer to HEAD is no length of this body (RFC 9110 §8.6)
+            let length = head.headers.get(CONTENT_LENGTH);
+            let length = length.filter(|_| !is_head_request);
+            let body = Body::new(incoming, length, sending, lease);
             let head = Head {
                 status: head.status,
                 version: head.version,
@@ -214,14 +218,14 @@ pub(crate) struct Body {
 impl Body {
     fn new(
         incoming: RecvStream,
-        fields: &HeaderMap,
+        length: Option<&HeaderValue>,
         sending: Option<Box<Sending>>,
         lease: Http2Lease,
     ) -> Self {
-        let length = fields.get(CONTENT_LENGTH).map(|value| value.to_str());
+        let length = length.and_then(|length| length.to_str().ok());
         let mut body = Self {
             has_ended: false,
-            left: length.and_then(|length| length.ok()?.parse().ok()),
+            left: length.and_then(|length| length.parse().ok()),
             trailers: None,
             limits: lease.header_limits(),
             sending,
@@ -280,7 +284,9 @@ impl Body {
     /// The response is whole: what the server has not read of the request, it doesn't want (RFC 9113 §8.1).
     fn end(&mut self) {
         self.has_ended = true;
-        self.sending = None;
+        if let Some(mut sending) = self.sending.take() {
+            sending.stream.send_reset(Reason::CANCEL);
+        }
         self.lease = None;
     }
 }
