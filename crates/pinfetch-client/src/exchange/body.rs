@@ -47,7 +47,8 @@ impl Body {
     pub(crate) async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, Fault> {
         match self {
             Self::Http1(body) => body.read(out, room).await,
-            Self::Whole(_) | Self::Http2(_) => match self.data().await? {
+            Self::Http2(body) => body.read(out, room).await,
+            Self::Whole(_) => match self.data().await? {
                 Some(data) => {
                     out.extend_from_slice(&data);
                     Ok(false)

@@ -248,6 +248,26 @@ impl Body {
         poll_fn(|cx| self.poll_data(cx)).await
     }
 
+    /// Appends to `out` what has come of the body, hardly more than `room` bytes; whether the body has ended. Many a server
+    /// sends it in frames of a few kilobytes.
+    ///
+    /// A future dropped while it waits has taken nothing.
+    pub(crate) async fn read(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, Fault> {
+        let before = out.len();
+        poll_fn(|cx| {
+            while out.len() - before < room {
+                match self.poll_data(cx)? {
+                    Poll::Ready(Some(data)) => out.extend_from_slice(&data),
+                    Poll::Ready(None) => break,
+                    Poll::Pending if out.len() > before => break,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(Ok(self.has_ended))
+        })
+        .await
+    }
+
     /// The trailer section, once the body has ended.
     pub(crate) fn trailers(&mut self) -> Option<Fields> {
         self.trailers.take()
