@@ -8,6 +8,9 @@ import {
   type ErrorCode,
   type FetchAllResult,
   PinfetchError,
+  Policy,
+  type PolicyFaultEvent,
+  type PolicySwapEvent,
   policyLookup,
   type Response,
   verifyChain,
@@ -66,3 +69,13 @@ if (verdict.ok) {
 } else {
   same<typeof verdict.code, ErrorCode>(true)
 }
+
+const watched = await Policy.watch('policy.json', { verify: { keys: new Uint8Array() } })
+watched.addEventListener('fault', (event) => same<typeof event, PolicyFaultEvent>(true))
+watched.addEventListener('swap', (event) => same<typeof event, PolicySwapEvent>(true))
+// @ts-expect-error a kind of event that there is not
+watched.addEventListener('change', () => {})
+new Client({ pins: watched, reportTo: { url: 'https://reports.example.com/', maxPerHour: 10 } })
+new Policy({ 'api.example.com': 'ca:letsencrypt' }, { caSets: 'current' })
+// @ts-expect-error sets are as they are now, or as a lock has them
+new Policy({ 'api.example.com': 'ca:letsencrypt' }, { caSets: 'latest' })

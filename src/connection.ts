@@ -1,5 +1,11 @@
 import { describePath } from './native.js'
-import { type ConnectionRecord, type PathCertificate, Reader, readConnection } from './wire.js'
+import {
+  type ConnectionRecord,
+  type PathCertificate,
+  Reader,
+  readConnection,
+  readPathPins,
+} from './wire.js'
 
 /** What TLS proved of the connection that a response came over. */
 export interface TlsFacts {
@@ -24,6 +30,7 @@ export class Connection {
   readonly #record: Buffer
   #facts: ConnectionRecord | null = null
   #tls: TlsFacts | null = null
+  #pathPins: readonly string[] | null = null
 
   /** Made from a CONNECTION's bytes after its connection number, which it keeps. */
   constructor(record: Buffer) {
@@ -37,6 +44,12 @@ export class Connection {
   /** Microseconds: for the name, the connection, the handshake. */
   get times(): readonly [dns: number, connect: number, tls: number] {
     return this.#read().times
+  }
+
+  /** The pins of the verified path, end entity first; its certificates are not read for it. */
+  get pathPins(): readonly string[] {
+    this.#pathPins ??= readPathPins(this.#read().path)
+    return this.#pathPins
   }
 
   get tls(): TlsFacts {

@@ -28,6 +28,7 @@ function path(...keys: [name: string, subject: string][]): PathCertificate[] {
 const connection = (remoteAddress: string, verifiedPath: PathCertificate[], matchedPin = '') =>
   ({
     remoteAddress,
+    pathPins: verifiedPath.map(({ pin }) => pin),
     tls: { verifiedPath, matchedPin: matchedPin === '' ? (verifiedPath[0]?.pin ?? '') : null },
   }) as unknown as Connection
 

@@ -56,26 +56,27 @@ export class Memory {
       })
       if (others.length > 0) reasons.add('other-ways-match')
     }
-    const known = this.#otherIssuers(host)
-    const issuers = report.verifiedPath.slice(1)
-    if (known.some((pins) => issuers.some(({ pin }) => pins.has(pin))))
-      reasons.add('issuer-of-other-hosts')
-    else if (known.length >= ENOUGH_HOSTS || (known.length > 0 && earlier !== undefined))
+    const { hosts, isIssuer } = this.#others(host, report.foundPins.slice(1))
+    if (isIssuer) reasons.add('issuer-of-other-hosts')
+    else if (hosts >= ENOUGH_HOSTS || (hosts > 0 && earlier !== undefined))
       reasons.add('issuer-of-no-other-host')
     return { verdict: verdictOf(reasons), reasons: [...reasons] }
   }
 
-  /** Of each host but `host`, the keys that have issued for it. */
-  #otherIssuers(host: string): Set<string>[] {
-    const known: Set<string>[] = []
+  /** How many hosts but `host` have a verified path, and whether one of `issuers` has issued for any of them. */
+  #others(host: string, issuers: readonly string[]): { hosts: number; isIssuer: boolean } {
+    let hosts = 0
     for (const [origin, ways] of this.#hosts) {
       if (origin === host) continue
-      const pins = [...ways.values()].flatMap(({ connection }) =>
-        connection.tls.verifiedPath.slice(1).map(({ pin }) => pin),
-      )
-      if (pins.length > 0) known.push(new Set(pins))
+      let isKnown = false
+      for (const { connection } of ways.values()) {
+        const pins = connection.pathPins
+        if (issuers.some((pin) => pins.indexOf(pin, 1) !== -1)) return { hosts, isIssuer: true }
+        isKnown ||= pins.length > 0
+      }
+      if (isKnown) hosts += 1
     }
-    return known
+    return { hosts, isIssuer: false }
   }
 }
 
