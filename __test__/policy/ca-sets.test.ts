@@ -96,6 +96,16 @@ describe('in a program', () => {
     expect(sets.length).toBeGreaterThan(10)
   })
 
+  test('a set may stand among blocked pins, and have a place on the path', () => {
+    const blocked = (caSet: string) =>
+      new Policy({ 'a.test': [ISRG_X1] }, { caSets: 'current', blocked: [A, caSet] })
+    blocked('ca:amazon')
+    expect(() => blocked('ca:amzon')).toThrow('did you mean "ca:amazon"?')
+    const pins = [{ pin: 'ca:letsencrypt', at: 'root' } as const, B]
+    const policy = new Policy({ 'a.test': pins }, { caSets: 'current' })
+    expect(new Set(policy.lookup('a.test').pins)).toEqual(new Set([...pinsOf('letsencrypt'), B]))
+  })
+
   test('a lock stands for what it says', () => {
     const policy = new Policy({ 'a.test': ['ca:letsencrypt'] }, { caSets: lock })
     expect(new Set(policy.lookup('a.test').pins)).toEqual(new Set([A, ISRG_X1]))

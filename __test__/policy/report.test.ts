@@ -230,6 +230,19 @@ describe('reportTo', () => {
     expect(collector.posts).toHaveLength(1)
   })
 
+  test('what pins in report mode would refuse is reported, and goes through', async () => {
+    await using server = await start()
+    await using collector = await Collector.start(server)
+    const pins = { [server.hostname]: { pins: [wrong], mode: 'report' as const } }
+    await using client = new Client(refusing(server, { pins, reportTo: collector.url }))
+    expect((await client.get(server.url)).status).toBe(200)
+    expect((await client.get(server.url)).status).toBe(200)
+    await client.close()
+    expect(collector.reports).toMatchObject([
+      { hostname: server.hostname, 'known-pins': [`pin-sha256="${wrong.slice(7)}"`] },
+    ])
+  })
+
   test('the same is reported once an hour, and something else at once', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     await using server = await start()

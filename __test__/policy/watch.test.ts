@@ -182,6 +182,27 @@ describe('a watched policy follows its file when it is', () => {
   })
 })
 
+test('trust anchors that the file names are followed, too', async () => {
+  await using server = await startGenuine()
+  const { hostname, lookup, url, rootPin, pki } = server
+  const [path, other] = [join(folder(), 'policy.json'), folder()]
+  const roots = join(other, 'roots.pem')
+  writeFileSync(roots, pki.certificates.rootB.pem)
+  const set = { pins: [rootPin], trust: { ca: roots } }
+  writeFileSync(path, JSON.stringify({ version: 1, hosts: { [hostname]: set } }))
+  await using policy = await Policy.watch(path, quick)
+  await using client = new Client({ lookup, pins: policy })
+  await expect(client.get(url)).rejects.toMatchObject({ code: 'ERR_CERT_UNKNOWN_ISSUER' })
+
+  const fault = next(policy, 'fault')
+  unlinkSync(roots)
+  expect((await fault).error).toMatchObject({ code: 'ERR_POLICY_INVALID_CA' })
+  const swap = next(policy, 'swap')
+  writeFileSync(roots, pki.certificates.rootA.pem)
+  await swap
+  expect((await client.get(url)).status).toBe(200)
+})
+
 describe('a file that is broken for a while', () => {
   test.each<[name: string, damage: (path: string) => void, error: object]>([
     ['is empty', (path) => writeFileSync(path, ''), { code: 'ERR_POLICY_INVALID_OPTION' }],

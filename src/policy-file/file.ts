@@ -426,6 +426,16 @@ export class FilePolicy {
     return this.#sets
   }
 
+  /** The files of trust anchors that its sets name (`trust: { ca }`), from the policy file's folder. */
+  get anchorFiles(): ReadonlySet<string> {
+    const names = new Set<string>()
+    for (const { value } of this.#parts.placed) {
+      const name = fileOfAnchors(value)
+      if (name !== null) names.add(name)
+    }
+    return names
+  }
+
   /** The patterns and pins in force for `host[:port]` (port 443 by default). Throws a TypeError for a bad host. */
   lookup(authority: string): ReturnType<Policy['lookup']> {
     return this.#parts.policy.lookup(authority)
@@ -494,14 +504,23 @@ export async function policyFromFile(
   return (await readPolicy(path, options)).policy
 }
 
-/** The policy of a file, and what its signature says. */
+/** What reading the file of a policy has brought. */
+export interface ReadPolicy {
+  readonly policy: Policy
+  readonly signature: PolicySignature | null
+  /** The files of trust anchors that it names, from the policy file's folder. */
+  readonly anchorFiles: ReadonlySet<string>
+}
+
+/** The policy of a file, what its signature says, and what else belongs to it. */
 export async function readPolicy(
   path: string,
   options: EnvironmentOptions & ReadOptions,
-): Promise<{ policy: Policy; signature: PolicySignature | null }> {
+): Promise<ReadPolicy> {
   readOnly(options, ['environment', 'verify'])
   const file = await PolicyFile.read(path, { verify: options.verify })
-  return { policy: file.in(options.environment).toPolicy(), signature: file.signature }
+  const own = file.in(options.environment)
+  return { policy: own.toPolicy(), signature: file.signature, anchorFiles: own.anchorFiles }
 }
 
 /**

@@ -11,7 +11,7 @@ import { type Logger, log } from '../logger.js'
 import { nearestOf } from '../nearest.js'
 import { readLogger } from '../options.js'
 import { encodedPolicy, setWatch } from '../policy.js'
-import { PolicyFile, readPolicy } from '../policy-file/file.js'
+import { PolicyFile, type ReadPolicy, readPolicy } from '../policy-file/file.js'
 import type { PolicySwap } from '../swap.js'
 import { type PolicySignature, signatureNameOf, Verifier, type VerifyPolicy } from './signature.js'
 
@@ -79,6 +79,8 @@ export class WatchedPolicy extends LivePolicy {
   readonly #environment: string | undefined
   readonly #verifier: Verifier | undefined
   #signature: PolicySignature | null
+  /** The file, and those that belong to it. */
+  #paths: readonly string[]
   readonly #logger: Logger | null
   /** By the identity of the folder, which is another when it was deleted and made anew. */
   readonly #watchers = new Map<string, FSWatcher>()
@@ -94,12 +96,7 @@ export class WatchedPolicy extends LivePolicy {
   #isEnded = false
 
   /** @internal */
-  constructor(
-    file: string,
-    read: Awaited<ReturnType<typeof readPolicy>>,
-    look: string | null,
-    settings: Settings,
-  ) {
+  constructor(file: string, read: ReadPolicy, look: string | null, settings: Settings) {
     super(read.policy)
     this.file = file
     this.#path = resolve(file)
@@ -107,6 +104,7 @@ export class WatchedPolicy extends LivePolicy {
     const { environment, logger, verify, ...options } = settings
     this.#verifier = verify
     this.#signature = read.signature
+    this.#paths = pathsOf(this.#path, read)
     this.#environment = environment
     this.#logger = logger
     this.#options = options
@@ -120,7 +118,7 @@ export class WatchedPolicy extends LivePolicy {
   static async start(file: string, options: unknown): Promise<WatchedPolicy> {
     if (typeof file !== 'string') throw invalidArgument(`file is ${nameOf(file)}: give a path`)
     const settings = readSettings(options)
-    const look = await lookAt(resolve(file)) // before it is read: what changes meanwhile is read again
+    const look = await lookAt(pathsOf(resolve(file), null)) // before it is read: what changes meanwhile is read again
     const { environment, verify } = settings
     const read = await readPolicy(file, { environment, verify })
     const watched = new WatchedPolicy(file, read, look, settings)
@@ -228,12 +226,14 @@ export class WatchedPolicy extends LivePolicy {
     if (this.#isEnded) return null
     try {
       await this.#follow()
-      const look = await lookAt(this.#path)
+      const look = await lookAt(this.#paths)
       // a policy that was refused for its traffic may be accepted later, as it stands
       if (look === this.#look && !isOfTraffic(this.#fault) && !this.#hasEnded()) return null
       this.#look = look
       const options = { environment: this.#environment, verify: this.#verifier }
-      const { policy, signature } = await readPolicy(this.file, options)
+      const read = await readPolicy(this.file, options)
+      const { policy, signature } = read
+      this.#paths = pathsOf(this.#path, read)
       const isSame = equals(encodedPolicy(policy), encodedPolicy(this.policy))
       const swap = isSame ? null : await super.set(policy, { force: this.#options.force })
       this.#signature = signature
@@ -266,7 +266,7 @@ export class WatchedPolicy extends LivePolicy {
 
   /** Has the system tell of every folder through which the file is found. */
   async #follow(): Promise<void> {
-    const folders = await foldersOf(this.#path)
+    const folders = await foldersOf(this.#paths)
     if (this.#isEnded) return
     for (const [id, watcher] of this.#watchers) {
       if (folders.has(id)) continue
@@ -294,10 +294,15 @@ export class WatchedPolicy extends LivePolicy {
 
 setWatch((file, options) => WatchedPolicy.start(file, options))
 
-/** What there is to be seen of the file and what belongs to it, without reading it. */
-async function lookAt(path: string): Promise<string> {
-  const names = [path, PolicyFile.lockNameOf(path), signatureNameOf(path)]
-  const looks = names.map(async (name) => {
+/** The policy file at `path`, and what belongs to it: its lock, its signature, the trust anchors that it names. */
+function pathsOf(path: string, read: ReadPolicy | null): readonly string[] {
+  const anchors = Array.from(read?.anchorFiles ?? [], (name) => resolve(dirname(path), name))
+  return [path, PolicyFile.lockNameOf(path), signatureNameOf(path), ...anchors]
+}
+
+/** What there is to be seen of files, without reading them. */
+async function lookAt(paths: readonly string[]): Promise<string> {
+  const looks = paths.map(async (name) => {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs } = await stat(name, { bigint: true })
       return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
@@ -308,22 +313,24 @@ async function lookAt(path: string): Promise<string> {
   return (await Promise.all(looks)).join('\n')
 }
 
-/** The folders in which a link on the way to the file, or the file itself, can be replaced, by their identity. */
-async function foldersOf(path: string): Promise<Map<string, string>> {
+/** The folders in which a link on the way to a file, or the file itself, can be replaced, by their identity. */
+async function foldersOf(paths: readonly string[]): Promise<Map<string, string>> {
   const folders = new Map<string, string>()
   const add = async (folder: string): Promise<void> => {
     const seen = await stat(folder, { bigint: true }).catch(() => null)
     if (seen !== null) folders.set(`${seen.dev} ${seen.ino}`, folder)
   }
-  let name = path
-  for (let links = 0; links < MOST_LINKS; links++) {
-    const folder = dirname(name)
-    await add(folder)
-    // the folder itself may be a link, as Kubernetes has `..data`
-    if ((await readlink(folder).catch(() => null)) !== null) await add(dirname(folder))
-    const target = await readlink(name).catch(() => null)
-    if (target === null) break
-    name = resolve(folder, target)
+  for (const path of paths) {
+    let name = path
+    for (let links = 0; links < MOST_LINKS; links++) {
+      const folder = dirname(name)
+      await add(folder)
+      // the folder itself may be a link, as Kubernetes has `..data`
+      if ((await readlink(folder).catch(() => null)) !== null) await add(dirname(folder))
+      const target = await readlink(name).catch(() => null)
+      if (target === null) break
+      name = resolve(folder, target)
+    }
   }
   return folders
 }
