@@ -161,6 +161,53 @@ test('an environment is chosen, wildcards have their hosts named, and those with
   expect(unnamed.stderr).toContain('wildcards only')
 })
 
+test('what a policy says besides pins is what the verdicts go by', async () => {
+  const names = ['report', 'place', 'both', 'ended', 'self', 'other'].map((name) => `${name}.test`)
+  await using server = await startGenuine({ names })
+  await using self = await startGenuine({ pki: server.pki, chain: ['selfSigned'] })
+  const { leafPin, rootPin } = server
+  const args = arrange(server, 'whole.json', {
+    version: 1,
+    unpinned: 'refuse',
+    hosts: {
+      'report.test': { pins: [spare, A], mode: 'report' },
+      'place.test': [{ pin: leafPin, at: 'root' }, spare],
+      'both.test': { pins: [leafPin, rootPin, spare], require: ['leaf', 'root'] },
+      'ended.test': { pins: [leafPin, spare], expires: { at: '2020-01-01', then: 'refuse' } },
+      'self.test': { pins: [leafPin, spare], trust: 'pinned-key' },
+    },
+  })
+
+  const machine = ['--connect', `self.test=127.0.0.1:${self.port}`]
+  const ended = await command.run([...args, ...machine, '--host', 'other.test', '--json'])
+
+  expect(ended.code).toBe(5)
+  const told = ended.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect(told).toMatchObject([
+    { sights: [{ verdict: 'reported' }], findings: [{ rule: 'reported' }] },
+    { sights: [{ verdict: 'bad-pin', path: [{ pin: leafPin, pinned: false }, {}, {}] }] },
+    {
+      sights: [{ verdict: 'pinned' }],
+      forecast: { newKey: 'with-backup', newIntermediate: 'yes' },
+    },
+    {
+      sights: [{ error: { code: 'ERR_POLICY_EXPIRED' } }],
+      findings: [{}, { rule: 'expired-set' }],
+    },
+    { sights: [{ verdict: 'pinned', path: [{ pin: leafPin, pinned: true }] }] },
+    { sights: [{ error: { code: 'ERR_POLICY_UNPINNED' } }] },
+  ])
+
+  const hosts = { 'other.test': [leafPin, spare] }
+  const blocked = arrange(server, 'blocked.json', { version: 1, blocked: [rootPin], hosts })
+  const refused = await command.run([...blocked, '--json'])
+  expect(refused.code).toBe(5)
+  expect(JSON.parse(refused.stdout)).toMatchObject({ findings: [{ rule: 'bad-pin' }] })
+})
+
 test('a thousand hosts are asked, and told in the order of the file', async () => {
   const names = Array.from({ length: 1000 }, (_, index) => `h${index}.x.test`)
   await using server = await startGenuine({ names: ['*.x.test'] })

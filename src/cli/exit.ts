@@ -72,6 +72,7 @@ export function exitCodeOf(error: unknown): number {
     case 'ERR_POLICY_INVALID_OPTION':
     case 'ERR_POLICY_PLAINTEXT':
     case 'ERR_POLICY_UNPINNED':
+    case 'ERR_POLICY_EXPIRED':
       return EXIT.usage
     case 'ERR_FILE':
       return EXIT.file
