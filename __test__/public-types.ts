@@ -5,13 +5,18 @@ import {
   type BadPinEvent,
   Client,
   type ClientOptions,
+  type Coverage,
   type ErrorCode,
   type FetchAllResult,
+  type HandshakeMessage,
+  LivePolicy,
   PinfetchError,
   Policy,
   type PolicyFaultEvent,
+  type PolicySwap,
   type PolicySwapEvent,
   policyLookup,
+  type Rehearsal,
   type Response,
   verifyChain,
 } from 'pinfetch'
@@ -46,6 +51,23 @@ same<ReturnType<Response['json']>, Promise<unknown>>(true)
 same<Response['tls']['matchedPin'], string | null>(true)
 same<BadPinError['code'], 'ERR_BAD_PIN'>(true)
 same<BadPinError['foundPins'], readonly string[]>(true)
+
+const live = new LivePolicy({ 'api.example.com': ['…'] })
+new Client({ pins: live })
+same<ReturnType<typeof live.set>, Promise<PolicySwap>>(true)
+same<ReturnType<typeof client.setPins>, Promise<PolicySwap>>(true)
+same<ReturnType<typeof live.metrics>, ReturnType<typeof client.metrics>>(true)
+same<ReturnType<Rehearsal['report']>['isSafe'], boolean>(true)
+same<PolicySwap['gained'], readonly string[]>(true)
+same<Coverage['unpinned'][number]['firstSeen'], Date>(true)
+same<HandshakeMessage['connection'], number | null>(true)
+live.addEventListener('swap', (event) => same<typeof event, PolicySwapEvent>(true))
+// @ts-expect-error an event that does not exist
+live.addEventListener('swapped', () => {})
+// @ts-expect-error whether it is forced is a boolean
+void client.setPolicy(live.policy, { force: 'yes' })
+// @ts-expect-error a live policy is given to a client when it is made
+void client.setPins(live)
 
 /** An error of any kind narrows by its class. */
 export function narrowed(error: unknown): readonly string[] | string | undefined {
