@@ -32,8 +32,8 @@ export interface HostRehearsal {
   /** Connections whose server it would refuse: no path holds a pin. */
   readonly wouldFail: number
   /**
-   * What every request would reject with before anything is sent: `ERR_POLICY_PLAINTEXT`, `ERR_POLICY_UNPINNED`; null if
-   * they would be sent.
+   * What every request would reject with before anything is sent: `ERR_POLICY_PLAINTEXT`, `ERR_POLICY_UNPINNED`,
+   * `ERR_POLICY_EXPIRED`; null if they would be sent.
    */
   readonly refusal: ErrorCode | null
   /** Whether the host has pins today, and would have none. */

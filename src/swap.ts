@@ -20,7 +20,7 @@ export interface PolicySwap {
   readonly gained: readonly string[]
   /** Patterns that are gone, or lack pins that they had; sorted. An exclusion that is new is one, too. */
   readonly lost: readonly string[]
-  /** Patterns that have gained some and lost others; sorted. */
+  /** Patterns that have gained some and lost others, or say something else of theirs (mode, places, end, trust); sorted. */
   readonly changed: readonly string[]
 }
 

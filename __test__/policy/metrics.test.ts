@@ -91,6 +91,23 @@ test('a resumed handshake is one, and a refused one is a mismatch', async () => 
   expect(own()?.mismatches).toEqual({ enforced: 1, reported: 0 })
 })
 
+test('a path that lacks pins which only report is a mismatch that was let through', async () => {
+  const { server, options } = await start()
+  const client = new Client({
+    ...options,
+    pins: { [server.hostname]: { pins: [server.backupPin], mode: 'report' } },
+  })
+  stack.push(client)
+  for (const reuse of [true, true, false]) await client.get(server.url, { reuse })
+  expect(client.metrics().patterns).toMatchObject([
+    {
+      pattern: server.hostname,
+      mismatches: { enforced: 0, reported: 2 },
+      pins: [{ pin: server.backupPin, matches: 0, lastMatch: null }],
+    },
+  ])
+})
+
 test("a pinned proxy's handshakes are counted by its own pattern", async () => {
   const { server, options } = await start()
   const proxy = await startProxy({ kind: 'connect', port: server.port, pki: server.pki })

@@ -1,4 +1,4 @@
-import { Client, LivePolicy } from 'pinfetch'
+import { Client, LivePolicy, Policy } from 'pinfetch'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startGenuine } from '../testkit.ts'
 
@@ -118,6 +118,23 @@ test('a host that would have to have pins and hasn’t, or has them over http:, 
     isSafe: false,
     hosts: [{ refusal: 'ERR_POLICY_PLAINTEXT', becomesUnpinned: false, foundPins: [] }],
   })
+})
+
+test('what else a policy can say is rehearsed, too', async () => {
+  const { server, client } = await start()
+  const { hostname, leafPin, intermediatePin } = server
+  await client.get(server.url)
+  const judge = (policy: Policy) => client.rehearse(policy).report()
+  const blocked = new Policy({ [hostname]: [leafPin] }, { blocked: [intermediatePin] })
+  expect(judge(blocked)).toMatchObject({ isSafe: false, hosts: [{ wouldFail: 1 }] })
+  const rootOnly = new Policy({ [hostname]: { pins: [leafPin], require: ['root'] } })
+  expect(judge(rootOnly)).toMatchObject({ isSafe: false, hosts: [{ wouldFail: 1 }] })
+  const reporting = new Policy({ [hostname]: { pins: [stranger], mode: 'report' } })
+  expect(judge(reporting)).toMatchObject({ isSafe: true, hosts: [{ wouldPass: 1 }] })
+  const ended = new Policy({
+    [hostname]: { pins: [leafPin], expires: { at: '2020-01-01', then: 'refuse' } },
+  })
+  expect(judge(ended)).toMatchObject({ isSafe: false, hosts: [{ refusal: 'ERR_POLICY_EXPIRED' }] })
 })
 
 test('without traffic nothing is known to be safe', async () => {

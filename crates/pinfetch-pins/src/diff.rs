@@ -19,8 +19,8 @@ pub struct PolicyDiff {
 }
 
 impl Policy {
-    /// What is different in `after`. Sets that stand at the same place in both are compared without any look-up, so that
-    /// two policies of a million patterns that are nearly the same differ in a few milliseconds.
+    /// What is different in `after`. Sets that stand at the same place in both, counted from either end, are compared
+    /// without any look-up: policies that are nearly the same cost no more than reading them.
     pub fn diff(&self, after: &Self) -> PolicyDiff {
         let mut diff = PolicyDiff::default();
         if std::ptr::eq(self, after) {
