@@ -60,6 +60,7 @@ export function tellBadPin(
     blockedPin,
     hint,
     diagnosis,
+    policyLocations,
   } = error
   const event: BadPinEvent = {
     request: { method, url: withoutCredentials(url), headers: redacted(headers) },
@@ -74,6 +75,7 @@ export function tellBadPin(
     blockedPin,
     hint,
     diagnosis,
+    policyLocations,
     error,
     enforced,
   }

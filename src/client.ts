@@ -9,7 +9,7 @@ import {
   readConcurrency,
 } from './fetch-all.js'
 import type { Metrics } from './metrics.js'
-import { type ClientOptions, readOptions } from './options.js'
+import { type ClientOptions, locationsIn, readOptions } from './options.js'
 import type { ClientState, Outcome, ServerPins } from './pending.js'
 import { Reporter } from './policy/report.js'
 import { encodePolicy, type PinsInput, type Policy } from './policy.js'
@@ -346,6 +346,7 @@ export class Client {
     const force = readForce(options, forceByDefault)
     const encoded = encodePolicy(policy)
     const swap = await this.#engine.setPolicy(this.#state, encoded, force)
+    this.#state.locations = locationsIn(policy)
     if (this.#reports !== null) await this.#engine.setPolicy(this.#reports.#state, encoded, true)
     return swap
   }

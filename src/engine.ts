@@ -6,7 +6,7 @@ import { Connection } from './connection.js'
 import type { ForeignCookieJar } from './cookies.js'
 import { type Coverage, readCoverage } from './coverage.js'
 import { channels, connectionFacts } from './diagnostics.js'
-import { BadPinError, diagnose, nameOf, PinfetchError } from './errors.js'
+import { BadPinError, diagnose, locate, nameOf, PinfetchError } from './errors.js'
 import { tell } from './handler.js'
 import { Headers, isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
@@ -94,6 +94,7 @@ const NOBODY: ClientState = {
   jar: null,
   logger: null,
   reporter: null,
+  locations: null,
 }
 
 // Promises are made by one executor that leaves its functions here: a closure for each request would cost more.
@@ -158,7 +159,8 @@ export class Engine {
   createClient(settings: Settings, reporter: Reporter | null): ClientState {
     const handle = answer(this.#native.createClient(settings.config)).u32()
     const { onBadPin, lookup, jar, logger } = settings
-    const state = { handle, onBadPin, lookup, jar, logger, reporter }
+    const { locations } = settings
+    const state = { handle, onBadPin, lookup, jar, logger, reporter, locations }
     this.#released.register(state, state.handle, state)
     this.#clients.set(state.handle, new WeakRef(state))
     return state
@@ -563,13 +565,19 @@ export class Engine {
     tell('onInformation', handler, { status, headers })
   }
 
+  /** Says of a bad pin what the engine doesn't know: what it looks like, and where its policy file speaks of it. */
+  #explain({ state }: Pending, error: BadPinError): void {
+    diagnose(error, this.#memory.diagnose(error))
+    if (state.locations !== null) locate(error, state.locations(error.patterns))
+  }
+
   /** A request goes on that pins in report mode would refuse. */
   #report(id: number, record: Reader): void {
     const pending = this.#waiting.of(id)
     if (pending === undefined) return
     const error = toError(readFailure(record))
     if (!(error instanceof BadPinError)) return
-    diagnose(error, this.#memory.diagnose(error))
+    this.#explain(pending, error)
     const { state, method, url, headers } = pending
     tellBadPin(state.onBadPin, error, method, url, headers, false)
     if (error.foundPins.length > 0) state.reporter?.report(error) // over http: there is nothing to report of
@@ -659,7 +667,7 @@ export class Engine {
   }
 
   #fail(pending: Pending, error: unknown): void {
-    if (error instanceof BadPinError) diagnose(error, this.#memory.diagnose(error))
+    if (error instanceof BadPinError) this.#explain(pending, error)
     if (pending.method !== '') {
       if (error instanceof BadPinError) {
         const { onBadPin = pending.state.onBadPin } = pending
@@ -764,8 +772,12 @@ function logFailure(logger: Logger, pending: Pending, error: unknown): void {
 }
 
 function factsOfBadPin(error: BadPinError): LogFacts {
-  const { hostname, foundPins, expectedPins, patterns, blockedPin, hint, diagnosis } = error
-  return { hostname, foundPins, expectedPins, patterns, blockedPin, hint, diagnosis }
+  const { hostname, foundPins, expectedPins, patterns, policyLocations } = error
+  const { blockedPin, hint, diagnosis } = error
+  return {
+    ...{ hostname, foundPins, expectedPins, patterns, policyLocations },
+    ...{ blockedPin, hint, diagnosis },
+  }
 }
 
 function codeOfThrown(error: unknown): unknown {

@@ -176,6 +176,27 @@ export interface BadPinReport {
   readonly hint: string
   /** Whether it looks like a rotation or like an interception: never a decision. */
   readonly diagnosis: Diagnosis
+  /** Where the policy file says what `patterns` are; empty where the policy is not of a file. */
+  readonly policyLocations?: readonly PolicyLocation[]
+}
+
+/** Where a policy file says something of a host. */
+export interface PolicyLocation {
+  /** The host pattern, in canonical form. */
+  readonly pattern: string
+  /** The file, as it was named; null for a text that was not read from one. */
+  readonly file: string | null
+  /** From 1. */
+  readonly line: number
+  /** From 1, in UTF-16 code units. */
+  readonly column: number
+  /** A JSON pointer (RFC 6901). */
+  readonly pointer: string
+}
+
+/** Gives `error` the places of its patterns. */
+export function locate(error: BadPinError, policyLocations: readonly PolicyLocation[]): void {
+  Object.assign(error, { policyLocations })
 }
 
 /** Gives `error` its diagnosis, once it is compared with what has been seen. */
@@ -203,6 +224,7 @@ export class BadPinError extends PinfetchError implements BadPinReport {
   readonly blockedPin: string | null
   readonly hint: string
   readonly diagnosis: Diagnosis
+  readonly policyLocations: readonly PolicyLocation[]
   constructor(report: BadPinReport) {
     const blocked =
       report.blockedPin === null ? '' : `, blocked pin: ${withoutPrefix(report.blockedPin)}`
@@ -221,6 +243,7 @@ export class BadPinError extends PinfetchError implements BadPinReport {
     this.blockedPin = report.blockedPin
     this.hint = report.hint
     this.diagnosis = report.diagnosis
+    this.policyLocations = report.policyLocations ?? []
   }
 }
 

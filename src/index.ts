@@ -33,6 +33,7 @@ export type {
   Diagnosis,
   DiagnosisReason,
   ErrorCode,
+  PolicyLocation,
   PolicyPlace,
 } from './errors.js'
 export {

@@ -7,8 +7,9 @@ import { handleOfLivePolicy, LivePolicy } from './live-policy.js'
 import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import { nearestOf } from './nearest.js'
+import type { ClientState } from './pending.js'
 import { type ReportOptions, type ReportSettings, readReportTo } from './policy/report.js'
-import { type AnchorsInput, type PinsInput, Policy, writePolicy } from './policy.js'
+import { type AnchorsInput, locationsOf, type PinsInput, Policy, writePolicy } from './policy.js'
 import { type ProfileName, readProfile, withProfile, writeProfile } from './profile.js'
 import {
   type CallDefaults,
@@ -339,6 +340,7 @@ export interface Settings extends CallDefaults {
   readonly lookup: LookupFunction | null
   readonly logger: Logger | null
   readonly report: ReportSettings | null
+  readonly locations: ClientState['locations']
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
   /** The cookie jar that was given, if it is the engine's own. */
@@ -430,6 +432,7 @@ export function readOptions(options: unknown): Settings {
     onBadPin: onBadPin as BadPinHandler | null, // a function: what it takes can't be asked
     lookup,
     logger: readLogger(given.get('logger')),
+    locations: locationsIn(pins),
     report,
     jar: jar instanceof CookieJar ? null : (jar ?? null),
     cookieJar: jar instanceof CookieJar ? jar : jar === undefined ? undefined : null,
@@ -511,6 +514,17 @@ function readKeyLogFile(value: unknown): string | null {
   if (typeof value !== 'string') throw wrongType('keyLogFile', value, 'a path, true or false')
   if (value === '') throw invalidOption('keyLogFile', 'keyLogFile is empty: give a path')
   return resolve(value)
+}
+
+/** Where the policy in force speaks of patterns. A live policy is not held for the sake of that. */
+export function locationsIn(pins: unknown): ClientState['locations'] {
+  if (pins instanceof Policy) return (patterns) => locationsOf(pins, patterns)
+  if (!(pins instanceof LivePolicy)) return null
+  const live = new WeakRef(pins)
+  return (patterns) => {
+    const policy = live.deref()?.policy
+    return policy === undefined ? [] : locationsOf(policy, patterns)
+  }
 }
 
 /** Reads the option `logger`. */

@@ -5,6 +5,7 @@
 
 import type { BadPinHandler } from './bad-pin.js'
 import type { ForeignCookieJar } from './cookies.js'
+import type { PolicyLocation } from './errors.js'
 import type { Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import type { Reporter } from './policy/report.js'
@@ -31,6 +32,8 @@ export interface ClientState {
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
   readonly logger: Logger | null
+  /** Tells where the policy file in force speaks of patterns; null where the policy is not of a file. */
+  locations: ((patterns: readonly string[]) => readonly PolicyLocation[]) | null
   readonly reporter: Reporter | null
 }
 

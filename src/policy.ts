@@ -1,4 +1,4 @@
-import { invalidOption, nameOf, PolicyError } from './errors.js'
+import { invalidOption, nameOf, PolicyError, type PolicyLocation } from './errors.js'
 import { lookUpPolicy } from './native.js'
 import { nearestOf } from './nearest.js'
 import { type CaSetSource, type CaSetsInput, caSetSource, expandSets } from './policy/ca-sets.js'
@@ -102,6 +102,15 @@ export interface PolicyOptions {
 /** The bytes of a policy that was read before. */
 export let encodedPolicy: (policy: Policy) => Uint8Array
 
+/** Where the file that a policy was read from says something of a pattern in canonical form. */
+export type PolicyLocator = (pattern: string) => PolicyLocation | null
+
+/** Says where the patterns of a policy stand. */
+export let setLocator: (policy: Policy, locator: PolicyLocator) => void
+
+/** Where patterns of a policy stand; none of one that is not of a file. */
+export let locationsOf: (policy: Policy, patterns: readonly string[]) => PolicyLocation[]
+
 let watchFile: (path: string, options: WatchOptions | undefined) => Promise<WatchedPolicy>
 
 /** Says how a file is watched: policy/watch.ts does, which is made of policies. */
@@ -113,9 +122,18 @@ export function setWatch(watch: typeof watchFile): void {
 export class Policy {
   static {
     encodedPolicy = (policy) => policy.#encoded
+    setLocator = (policy, locator) => {
+      policy.#locator = locator
+    }
+    locationsOf = (policy, patterns) => {
+      const locator = policy.#locator
+      if (locator === null) return []
+      return patterns.map(locator).filter((location) => location !== null)
+    }
   }
 
   readonly #encoded: Uint8Array
+  #locator: PolicyLocator | null = null
 
   /** Reads and checks `pins`; throws a {@link PolicyError} that names host, index and mend. */
   constructor(pins: PinsInput, options: PolicyOptions = {}) {

@@ -3,10 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
+  type BadPinError,
   type BadPinEvent,
   CertificateError,
   Client,
   type ClientOptions,
+  LivePolicy,
   type PinSetInput,
   type PinsInput,
   Policy,
@@ -452,4 +454,37 @@ test.each<[options: object, message: RegExp]>([
   [{ block: [] }, /did you mean blocked/],
 ])('what a policy’s options say wrongly is told: %j', (options, message) => {
   expect(() => new Policy({}, options)).toThrow(message)
+})
+
+test('a bad pin names the line of the policy file, whatever the pattern is spelt like', async () => {
+  await using interceptor = await startInterceptor({ of: genuine })
+  const { hostname, leafPin } = genuine
+  const refused = (client: Client) =>
+    client.get(interceptor.url).then(
+      () => [],
+      (error: BadPinError) => error.policyLocations,
+    )
+  for (const pattern of [hostname, `**.${hostname}`, `${hostname.toUpperCase()}.`]) {
+    const file = join(folder, `${pattern.length}.json`)
+    const hosts = { 'a.test': [OTHER], [pattern]: [leafPin] }
+    writeFileSync(file, JSON.stringify({ version: 1, hosts }, null, 2))
+    const events: BadPinEvent[] = []
+    await using client = clientOf(await Policy.fromFile(file), {
+      onBadPin: (event) => void events.push(event),
+    })
+    const canonical = pattern.startsWith('*') ? pattern : hostname
+    const expected = [
+      { pattern: canonical, file, line: 7, column: 5, pointer: `/hosts/${pattern}` },
+    ]
+    expect(await refused(client)).toEqual(expected)
+    expect(events[0]?.policyLocations).toEqual(expected)
+    // of pins without a file, of a swap, of many clients' policy
+    await client.setPins({ [hostname]: [leafPin] })
+    expect(await refused(client)).toEqual([])
+    await client.setPins(await Policy.fromFile(file))
+    expect(await refused(client)).toEqual(expected)
+    await using live = new LivePolicy(await Policy.fromFile(file))
+    await using follower = new Client({ ca: genuine.ca, lookup: genuine.lookup, pins: live })
+    expect(await refused(follower)).toEqual(expected)
+  }
 })

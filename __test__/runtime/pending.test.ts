@@ -2,7 +2,15 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Pending, Waiting } from '../../src/pending.js'
 
-const state = { handle: 1, onBadPin: null, lookup: null, jar: null, logger: null, reporter: null }
+const state = {
+  handle: 1,
+  onBadPin: null,
+  lookup: null,
+  jar: null,
+  logger: null,
+  reporter: null,
+  locations: null,
+}
 const someone = () =>
   new Pending(
     { cancel() {} },

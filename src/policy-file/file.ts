@@ -17,8 +17,10 @@ import {
   parseCaSetLock,
 } from '../policy/ca-sets.js'
 import { type PolicySignature, Verifier, type VerifyPolicy } from '../policy/signature.js'
+// biome-ignore lint/suspicious/noImportCycles: types alone
+import type { PinInput, PinSetInput, PolicyLocator } from '../policy.js'
 // biome-ignore lint/suspicious/noImportCycles: Policy.fromFile loads this file when it is asked for, not before
-import { type PinInput, type PinSetInput, Policy, policyLookup } from '../policy.js'
+import { Policy, policyLookup, setLocator } from '../policy.js'
 import { checkFile, isObject, isSimple } from './check.js'
 import {
   type BlockedPin,
@@ -72,6 +74,9 @@ interface Placed {
   readonly path: Path
   readonly value: unknown
 }
+
+/** Texts past this length are not kept for the sake of their places, in UTF-16 code units. */
+const LARGEST_LOCATED = 16 * 1024 * 1024
 
 /** No more problems of pins and patterns are looked for than a person reads. */
 const MOST_PROBLEMS = 100
@@ -187,6 +192,8 @@ export class PolicyFile {
     const said = (isObject(own) ? own.unpinned : undefined) ?? this.#root.unpinned
     const unpinned = isPlain ? 'allow' : ((said ?? 'allow') as Unpinned) // checked
     const policy = this.#compile(placed, unpinned)
+    const locator = this.text.length > LARGEST_LOCATED ? null : this.#locator(environment)
+    if (locator !== null) setLocator(policy, locator)
     const blocked = isPlain || !Array.isArray(this.#root.blocked) ? [] : this.#root.blocked
     return new FilePolicy({
       environment: environment ?? null,
@@ -196,6 +203,7 @@ export class PolicyFile {
       caSets: this.#caSets,
       placed,
       policy,
+      locator,
       refuse: (path, message) => this.#error({ code: 'ERR_POLICY_INVALID_OPTION', path, message }),
       explain: (error) => this.#explain(error, placed),
       readAnchors: (name, path) => this.#readAnchors(name, path),
@@ -225,6 +233,23 @@ export class PolicyFile {
     if (this.lock === null || this.lock === 'current') return []
     const used = this.caSets
     return caSetChanges(this.lock).filter(({ name }) => used.has(name))
+  }
+
+  /** Tells where patterns stand. It keeps the text, and not what was made of it. */
+  #locator(environment: string | undefined): PolicyLocator {
+    const { name, text } = this
+    return (pattern) => {
+      const source = new PolicySource(text)
+      const root = source.value as Record<string, unknown> // it was read before
+      const placed = placedOf(root, environment)
+      const isIt = (spelt: unknown) => spelt === pattern
+      const found =
+        placed.find(({ path }) => isIt(path.at(-1))) ??
+        placed.find(({ path }) => isIt(canonicalPattern(String(path.at(-1)))))
+      if (found === undefined) return null
+      const { path } = found
+      return { pattern, file: name, ...source.positionOfName(path), pointer: pointerOf(path) }
+    }
   }
 
   /** Where the value at `pointer` (RFC 6901) begins. */
@@ -291,14 +316,7 @@ export class PolicyFile {
 
   /** The patterns that count in an environment, those for all of them first. */
   #placed(environment: string | undefined): Placed[] {
-    if (isSimple(this.#root)) return placedIn(this.#root, [])
-    const { hosts, environments } = this.#root
-    const own =
-      isObject(environments) && environment !== undefined ? environments[environment] : undefined
-    return [
-      ...placedIn(hosts, ['hosts']),
-      ...(isObject(own) ? placedIn(own.hosts, ['environments', environment ?? '', 'hosts']) : []),
-    ]
+    return placedOf(this.#root, environment)
   }
 
   /** Has the engine read pins and patterns. */
@@ -391,6 +409,7 @@ interface FilePolicyParts {
   readonly policy: Policy
   readonly read: ReadPin
   readonly caSets: CaSetSource
+  readonly locator: PolicyLocator | null
   readonly refuse: (path: Path, message: string) => PolicyError
   readonly explain: (error: unknown) => PolicyError
   readonly readAnchors: (name: string, path: Path) => Buffer
@@ -459,16 +478,18 @@ export class FilePolicy {
    * Throws a {@link PolicyError} for trust anchors that cannot be read, and for what cannot be read of `more`.
    */
   toPolicy(more: Iterable<readonly [pattern: string, pins: PinSetInput]> = []): Policy {
-    const { policy, placed, explain } = this.#parts
+    const { policy, placed, locator, explain } = this.#parts
     const others = [...more]
     if (others.length === 0 && !placed.some(({ value }) => fileOfAnchors(value) !== null))
       return policy
     const entries = this.#entries()
     try {
-      return new Policy([...entries, ...others], {
+      const whole = new Policy([...entries, ...others], {
         unpinned: this.unpinned,
         blocked: this.blocked.map(({ pin }) => pin),
       })
+      if (locator !== null) setLocator(whole, locator)
+      return whole
     } catch (error) {
       throw explain(error)
     }
@@ -581,6 +602,18 @@ function checkSimple(value: unknown): { faults: Fault[]; members: number } {
   return { faults: [], members }
 }
 
+/** The patterns that count in an environment of the file `root`. */
+function placedOf(root: Record<string, unknown>, environment: string | undefined): Placed[] {
+  if (isSimple(root)) return placedIn(root, [])
+  const { hosts, environments } = root
+  const own =
+    isObject(environments) && environment !== undefined ? environments[environment] : undefined
+  return [
+    ...placedIn(hosts, ['hosts']),
+    ...(isObject(own) ? placedIn(own.hosts, ['environments', environment ?? '', 'hosts']) : []),
+  ]
+}
+
 function placedIn(hosts: unknown, path: Path): Placed[] {
   if (!isObject(hosts)) return []
   return Object.keys(hosts).map((pattern) => ({ path: [...path, pattern], value: hosts[pattern] }))
@@ -677,6 +710,14 @@ function faultOf(error: unknown, placed: readonly Placed[]): Fault {
   const { path, value } = found
   const pins = isObject(value) && 'pins' in value && at.length > 0 ? ['pins'] : []
   return { code: cause.code, message, path: [...path, ...pins, ...at], isOfName: at.length === 0 }
+}
+
+/** The one form of a host pattern that the engine has read before. */
+function canonicalPattern(text: string): string | undefined {
+  const [, star, rest = ''] = /^(\*{1,2}\.)?(.*)$/.exec(text) ?? []
+  const name = /^[^[]*:.*:/.test(rest) ? `[${rest}]` : rest // as URLs have an IPv6 address
+  const host = star === undefined ? name : `x.${name}`
+  return policyLookup([[text, `sha256/${'A'.repeat(43)}=`]], host).patterns[0]
 }
 
 /** The one form of a pin that the engine has read before. */

@@ -86,6 +86,18 @@ export class PolicySource {
     return found
   }
 
+  /**
+   * Where the name of the member at `path` stands. Without a look at the whole text where the name stands in it once, as
+   * that of a host does.
+   */
+  positionOfName(path: Path): Position {
+    const name = JSON.stringify(String(path.at(-1)))
+    const at = this.text.indexOf(name)
+    if (at === -1 || this.text.indexOf(name, at + 1) !== -1)
+      return this.positionOf({ path, isOfName: true })
+    return this.#position(at)
+  }
+
   /** Where `fault` is. */
   positionOf(fault: Pick<Fault, 'path' | 'isOfName' | 'offset'>): Position {
     return this.#position(fault.offset ?? this.#offsetOf(fault.path, fault.isOfName === true))
