@@ -617,6 +617,25 @@ describe('a round trip', () => {
     expect(kept).toBeGreaterThan(5)
   })
 
+  test.each<[format: PolicyFormat, sample: string]>([
+    ['android', 'network_security_config.xml'],
+    ['trustkit', 'Info.plist'],
+    ['ios', 'Info.plist'],
+    ['okhttp', 'Pins.kt'],
+    ['go', 'pins.go'],
+  ])('through %s leaves the pins of a real file as they are', (format, sample) => {
+    const options: FormatOptions = format === 'go' ? { wildcard: 'actual' } : {}
+    const file = new PolicyFile(importPolicy(format, read(sample), options).text)
+    const exported = exportPolicy(format, file, options)
+    expect(losses(exported)).toEqual([])
+    const again = new PolicyFile(importPolicy(format, exported.text, options).text)
+    const bases = [...file.in().sets.keys()].map((pattern) => pattern.replace(/^\*{1,2}\./, ''))
+    for (const host of bases.flatMap((base) => [base, `x.${base}`, `x.y.${base}`])) {
+      const [before, after] = [file, again].map((of) => of.in().lookup(host).pins.toSorted())
+      expect(after, host).toEqual(before)
+    }
+  })
+
   test.each<PolicyFormat>(['hpkp', 'curl'])('through %s keeps the pins of one host', (format) => {
     fc.assert(
       fc.property(pins, (list) => {

@@ -75,7 +75,7 @@ export function readPin(text: string, at: Position): string {
     const [pin = ''] = policyLookup([['pin.invalid', text]], 'pin.invalid').pins
     return pin
   } catch (cause) {
-    throw malformed(at, reasonOf(cause), cause)
+    throw located(at, cause)
   }
 }
 
@@ -98,7 +98,7 @@ export function readPattern(text: string, at: Position): [pattern: string, isAdd
     const [pattern = text] = policyLookup([[text, SOME_PIN]], isV6 ? `[${name}]` : inside).patterns
     return [pattern, isV6 || /^[\d.]+$/.test(pattern)]
   } catch (cause) {
-    throw malformed(at, reasonOf(cause), cause)
+    throw located(at, cause)
   }
 }
 
@@ -133,8 +133,12 @@ export class Lines {
   }
 }
 
-/** What was said of a pin or pattern, without the place in a policy that does not exist. */
-function reasonOf(cause: unknown): string {
-  const message = cause instanceof Error ? cause.message : String(cause)
+/** What was said of a pin or pattern, at its place in the text and not in a policy that does not exist. */
+function located(at: Position, cause: unknown): unknown {
+  const isOfText = cause instanceof PolicyError || cause instanceof TypeError
+  return isOfText ? malformed(at, reasonOf(cause), cause) : cause
+}
+
+function reasonOf({ message }: Error): string {
   return message.replace(/^pins\["(?:[^"\\]|\\.)*"\](?:\[\d+\])?:? ?/, '')
 }
