@@ -127,6 +127,19 @@ test('what was applied is not applied again', async () => {
   expect(readFileSync(file, 'utf8')).toBe(text)
 })
 
+test('that a signature is of the old file is told', async () => {
+  const file = write('signed.json', versioned)
+  write('signed.json.sig', '{}')
+  const run = (step: string) =>
+    command.run(['rotate', step, file, ...DATES, '--pattern', 'a.test', '--pin', N])
+
+  expect(await run('plan')).toMatchObject({ code: 0, stderr: '' })
+  expect(await run('apply')).toMatchObject({
+    code: 0,
+    stderr: `pinfetch: ${file}.sig is of what the file was: sign it again (pinfetch sign)\n`,
+  })
+})
+
 test('--json tells the changes, the diff, and whether they were written', async () => {
   const file = write('json.json', versioned)
   const args = [file, ...DATES, '--pattern', 'a.test', '--pin', N, '--json']

@@ -1,5 +1,6 @@
 // `pinfetch rotate`: new pins into a policy file, and old ones out of it, without an outage.
 
+import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { createTwoFilesPatch } from 'diff'
 import { type CaSetsInput, PolicyFile } from '../../index.js'
@@ -208,6 +209,9 @@ class OpenFile {
     this.policyOf(edit.text) // whatever went wrong, no file is left that cannot be read
     const isWritten = !isDry && edit.text !== this.text
     if (isWritten) await replaceFile(this.name, this.#bytes, edit.text)
+    const signature = `${this.name}.sig`
+    if (isWritten && existsSync(signature))
+      remark(`${signature} is of what the file was: sign it again (pinfetch sign)`)
     if (isJson) await print(this.line(edit, isWritten, []))
     else if (edit.changes.length === 0) remark(`${this.name}: nothing to do`)
     else await print(`${changesOf(edit.changes)}\n${this.#diff(edit)}`)
