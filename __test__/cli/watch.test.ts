@@ -178,6 +178,8 @@ test.each([
   ['no file', [], 'give a policy file'],
   ['two ways to go on', ['a.json', '--once', '--every', '5'], '--every'],
   ['no number of seconds', ['a.json', '--every', '1h'], '--every is "1h"'],
+  ['no time between checks', ['a.json', '--every', '0'], '--every is 0'],
+  ['more time than a timer has', ['a.json', '--every', '2147484'], 'at most 2147483'],
   ['a webhook that is no URL', ['a.json', '--webhook', 'secret'], '--webhook is no URL'],
 ])('the command line is refused before anybody is asked: %s', async (_name, args, told) => {
   const refusal = await refusalOf(() => watch(args))

@@ -37,6 +37,8 @@ ${SURVEY_HELP}\
 
 /** Seconds between checks, unless told otherwise. */
 const EVERY = '3600'
+/** Milliseconds of the longest timer, in whole seconds: a longer one would go off at once. */
+const LONGEST = 2_147_483_000
 /** Of a webhook that takes nothing, so much is kept. */
 const MOST_UNPOSTED = 1000
 
@@ -63,6 +65,11 @@ export async function watch(args: string[]): Promise<number> {
   }
   if (values.once && values.every !== undefined)
     throw new UsageError('--once checks once: it has no --every')
+  const every = readSeconds(values.every ?? EVERY, '--every')
+  if (every === 0 || every > LONGEST)
+    throw new UsageError(
+      `--every is ${values.every}: give more than 0, and at most ${LONGEST / 1000}`,
+    )
   const { state, environment } = values
   const watcher = new Watcher({
     name: onlyFile(positionals, values.policy),
@@ -74,7 +81,6 @@ export async function watch(args: string[]): Promise<number> {
     memory: state === undefined ? Memory.empty() : await readMemory(state),
     webhook: values.webhook === undefined ? null : new Webhook(values.webhook),
   })
-  const every = readSeconds(values.every ?? EVERY, '--every')
   return values.once ? watcher.round() : watcher.forever(every)
 }
 
