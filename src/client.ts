@@ -11,7 +11,7 @@ import {
 import type { Metrics } from './metrics.js'
 import { type ClientOptions, locationsIn, readOptions } from './options.js'
 import type { ClientState, Outcome, ServerPins } from './pending.js'
-import { Reporter } from './policy/report.js'
+import { Reporter, ReportSender, senderOf, setMakeClient } from './policy/report.js'
 import { encodePolicy, type PinsInput, type Policy } from './policy.js'
 import { Rehearsal } from './rehearsal.js'
 import {
@@ -74,8 +74,8 @@ export class Client {
   readonly #engine: Engine
   readonly #state: ClientState
   readonly #defaults: CallDefaults
-  /** What sends the reports of bad pins. */
-  readonly #reports: Client | null
+  /** What sends the reports of bad pins, if it is this client's own. */
+  readonly #reports: Client | null = null
   /** Undefined until somebody asks for the client's own. */
   #cookieJar: CookieJar | null | undefined
   #closing: Promise<void> | null = null
@@ -86,10 +86,13 @@ export class Client {
     const settings = readOptions(options)
     this.#engine = engine()
     const { report, logger } = settings
-    this.#reports = report === null ? null : new Client(report.client)
-    const reporter =
-      report === null || this.#reports === null ? null : new Reporter(report, this.#reports, logger)
-    this.#state = this.#engine.createClient(settings, reporter)
+    let sender: ReportSender | null = null
+    if (report instanceof Reporter) sender = senderOf(report)
+    else if (report !== null) {
+      this.#reports = new Client(report.client)
+      sender = new ReportSender(report, this.#reports, logger)
+    }
+    this.#state = this.#engine.createClient(settings, sender)
     this.#defaults = settings
     this.#cookieJar = settings.cookieJar
   }
@@ -334,7 +337,7 @@ export class Client {
 
   async #end(force: boolean): Promise<void> {
     await this.#engine.close(this.#state, force ? closed() : null)
-    await this.#state.reporter?.close(force)
+    if (this.#reports !== null) await this.#state.reporter?.close(force)
   }
 
   async #setPolicy(
@@ -355,6 +358,8 @@ export class Client {
     if (this.#closing !== null) throw closed()
   }
 }
+
+setMakeClient((options) => new Client(options))
 
 function closed(): PinfetchError {
   return new PinfetchError('ERR_CLIENT_CLOSED', 'the client is closed')

@@ -24,7 +24,7 @@ import {
   Waiting,
 } from './pending.js'
 import { Memory } from './policy/diagnosis.js'
-import type { Reporter } from './policy/report.js'
+import type { ReportSender } from './policy/report.js'
 import { type RehearsalRecord, readRehearsal } from './rehearsal.js'
 import type { ReadyCall } from './request.js'
 import { detach, ownBytes, Response } from './response.js'
@@ -156,7 +156,7 @@ export class Engine {
   }
 
   /** Makes a client. Throws a PolicyError for settings that contradict each other or cannot be read. */
-  createClient(settings: Settings, reporter: Reporter | null): ClientState {
+  createClient(settings: Settings, reporter: ReportSender | null): ClientState {
     const handle = answer(this.#native.createClient(settings.config)).u32()
     const { onBadPin, lookup, jar, logger } = settings
     const { locations } = settings

@@ -71,7 +71,7 @@ export type {
 } from './policy/ca-sets.js'
 export { caSets, lockCaSets } from './policy/ca-sets.js'
 export type { PinReport, ReportOptions } from './policy/report.js'
-export { pinReport } from './policy/report.js'
+export { pinReport, Reporter } from './policy/report.js'
 export type {
   PolicySignature,
   PolicySignatures,

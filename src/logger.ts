@@ -9,7 +9,7 @@ export type LogFunction = (message: string, facts: LogFacts) => void
 /**
  * Where a client tells what it does: `console` is one. A level without a function is not told.
  *
- * `debug`: each request, and its response. `info`: each new policy. `warn`: each request that failed. `error`: each bad pin.
+ * `debug`: each request, and its response. `info`: each new policy. `warn`: each request that failed, and each report. `error`: each bad pin.
  */
 export interface Logger {
   readonly debug?: LogFunction | undefined

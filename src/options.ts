@@ -8,7 +8,13 @@ import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import { nearestOf } from './nearest.js'
 import type { ClientState } from './pending.js'
-import { type ReportOptions, type ReportSettings, readReportTo } from './policy/report.js'
+import {
+  Reporter,
+  type ReportOptions,
+  type ReportSettings,
+  readReportTo,
+  SENDING,
+} from './policy/report.js'
 import { type AnchorsInput, locationsOf, type PinsInput, Policy, writePolicy } from './policy.js'
 import { type ProfileName, readProfile, withProfile, writeProfile } from './profile.js'
 import {
@@ -53,11 +59,12 @@ export interface ClientOptions {
   readonly logger?: Logger | null | undefined
   /**
    * Where bad pins are reported as RFC 7469 §3 has it: a URL, or a URL and more. In the background, by connections of
-   * their own that obey the same pins and trust; the same keys of a host once an hour. docs/reports.md
+   * their own that obey the same pins and trust; the same keys of a host once an hour. Many clients share a
+   * {@link Reporter}. docs/reports.md
    *
    * @default null
    */
-  readonly reportTo?: string | URL | ReportOptions | null | undefined
+  readonly reportTo?: string | URL | ReportOptions | Reporter | null | undefined
   /**
    * What becomes of requests to hosts without pins: nothing, a warning once for each host (logger, and the channel
    * `pinfetch:unpinned`), or a refusal. A policy may say so, too: the stricter of both holds.
@@ -339,7 +346,7 @@ export interface Settings extends CallDefaults {
   readonly onBadPin: BadPinHandler | null
   readonly lookup: LookupFunction | null
   readonly logger: Logger | null
-  readonly report: ReportSettings | null
+  readonly report: ReportSettings | Reporter | null
   readonly locations: ClientState['locations']
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
@@ -450,10 +457,12 @@ function readablePins(given: Given): Given {
 }
 
 /** Reads `reportTo`. What sends reports obeys the same pins and the same trust, and goes its own way. */
-function readReport(given: Given): ReportSettings | null {
-  const own: Record<string, unknown> = { cookieJar: false, redirect: 'error', connections: 2 }
+function readReport(given: Given): ReportSettings | Reporter | null {
+  const value = given.get('reportTo')
+  if (value instanceof Reporter) return value
+  const own: Record<string, unknown> = { ...SENDING }
   for (const name of SHARED_WITH_REPORTS) if (given.has(name)) own[name] = given.get(name)
-  return readReportTo(given.get('reportTo'), own)
+  return readReportTo(value, own)
 }
 
 const SHARED_WITH_REPORTS = [

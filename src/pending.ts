@@ -8,7 +8,7 @@ import type { ForeignCookieJar } from './cookies.js'
 import type { PolicyLocation } from './errors.js'
 import type { Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
-import type { Reporter } from './policy/report.js'
+import type { ReportSender } from './policy/report.js'
 import type { Call, InformationHandler } from './request.js'
 import type { Response } from './response.js'
 import type { PolicySwap } from './swap.js'
@@ -34,7 +34,7 @@ export interface ClientState {
   readonly logger: Logger | null
   /** Tells where the policy file in force speaks of patterns; null where the policy is not of a file. */
   locations: ((patterns: readonly string[]) => readonly PolicyLocation[]) | null
-  readonly reporter: Reporter | null
+  readonly reporter: ReportSender | null
 }
 
 /** Part of a body. */

@@ -13,6 +13,7 @@ import {
   type Logger,
   type PinReport,
   pinReport,
+  Reporter,
 } from '../../src/index.js'
 import { codeBlocks, Examples, root, runNode } from '../examples.js'
 import { type Endpoint, startGenuine, startInterceptor } from '../testkit.js'
@@ -406,6 +407,42 @@ new Client(${JSON.stringify(options)}).get(${JSON.stringify(server.url)}).catch(
     await using another = new Client(refusing(server, { reportTo: collector.url }))
     await expect(another.get(interceptor.url)).rejects.toThrow(badPin)
     await collector.arrived(2) // the control: the same is reported where the collector's key is not refused
+  })
+
+  test('many clients share a reporter, what it remembers and its limit; it outlives them', async () => {
+    await using server = await start()
+    await using interceptor = await startInterceptor({ of: server })
+    await using collector = await Collector.start(server)
+    const own = refusing(server, { pins: {} })
+    await using reporter = new Reporter({ url: collector.url, maxPerHour: 2 }, own)
+    for (let times = 0; times < 3; times++) {
+      await using client = new Client(refusing(server, { reportTo: reporter }))
+      await expect(client.get(server.url)).rejects.toThrow(badPin)
+    }
+    await using client = new Client(refusing(server, { reportTo: reporter }))
+    await expect(client.get(interceptor.url)).rejects.toThrow(badPin)
+    await interceptor.present(['twinLeaf', 'a1Twin'])
+    await expect(client.get(interceptor.url)).rejects.toThrow(badPin) // more than there may be
+    await reporter.close()
+    expect(collector.reports.map(({ port }) => port)).toEqual([server.port, interceptor.port])
+    await expect(client.get(server.url)).rejects.toThrow(badPin)
+  })
+
+  test('a reporter obeys the pins that it is given, and does not report of itself', async () => {
+    await using server = await start()
+    await using collector = await Collector.start(server)
+    const { logger, told } = warnings()
+    const own = refusing(server, { logger, pins: { [COLLECTOR]: [wrong] } })
+    await using reporter = new Reporter(collector.url, own)
+    await using client = new Client(refusing(server, { reportTo: reporter }))
+    await expect(client.get(server.url)).rejects.toThrow(badPin)
+    await reporter.close()
+    expect(collector.posts).toEqual([])
+    expect(told.join()).toContain('ERR_BAD_PIN')
+    const reportTo = collector.url
+    expect(() => new Reporter(reportTo, { reportTo })).toThrow('it would report of itself')
+    expect(() => new Reporter(null as never)).toThrow('reportTo is null: give a URL')
+    expect(() => new Reporter(reportTo, { pin: {} } as never)).toThrow('pin')
   })
 
   test('pins that can be read once are read for both', async () => {

@@ -127,8 +127,8 @@ interface Waiting {
   attempts: number
 }
 
-/** Sends the reports of one client. */
-export class Reporter {
+/** Sends reports, one after the other. */
+export class ReportSender {
   readonly #settings: ReportSettings
   readonly #client: ReportClient
   readonly #logger: Logger | null
@@ -143,7 +143,7 @@ export class Reporter {
   #isClosing = false
   #isClosed = false
 
-  /** `client` is the reporter's own: it is closed with it. */
+  /** `client` is the sender's own: it is closed with it. */
   constructor(settings: ReportSettings, client: ReportClient, logger: Logger | null) {
     this.#settings = settings
     this.#client = client
@@ -256,6 +256,60 @@ export class Reporter {
   }
 }
 
+let makeClient: (options: ClientOptions) => ReportClient
+
+/** Says how a client is made: client.ts does, which is made with reports. */
+export function setMakeClient(make: typeof makeClient): void {
+  makeClient = make
+}
+
+/** What sends the reports of a {@link Reporter}. */
+export let senderOf: (reporter: Reporter) => ReportSender
+
+/**
+ * Reports the bad pins of many clients: give it to each as `reportTo`. They share its connections, its memory of what was
+ * reported, and its limit; it outlives them, and is closed by itself.
+ *
+ * @example
+ * ```ts
+ * const live = new LivePolicy({ 'api.example.com': ['sha256/…'] })
+ * await using reporter = new Reporter('https://reports.example.com/pins', { pins: live })
+ * const clients = proxies.map((proxy) => new Client({ pins: live, proxy, reportTo: reporter }))
+ * ```
+ */
+export class Reporter implements AsyncDisposable {
+  static {
+    senderOf = (reporter) => reporter.#sender
+  }
+
+  readonly #sender: ReportSender
+  #closing: Promise<void> | null = null
+
+  /**
+   * Throws a {@link PolicyError} for what is wrong with the options.
+   *
+   * @param client the options of the client that sends: its pins hold for whoever collects the reports, and its logger is
+   * told of failures
+   */
+  constructor(options: string | URL | ReportOptions, client: ClientOptions = {}) {
+    if ((client.reportTo ?? null) !== null)
+      throw wrong('the client of a reporter has reportTo: it would report of itself')
+    const settings = readReportTo(options, { ...SENDING, ...client })
+    if (settings === null) throw wrong(`reportTo is ${nameOf(options)}: give a URL`)
+    this.#sender = new ReportSender(settings, makeClient(settings.client), client.logger ?? null)
+  }
+
+  /** Takes no more in, and gives the last reports a few seconds; with `force` none. */
+  close(options?: { readonly force?: boolean | undefined }): Promise<void> {
+    this.#closing ??= this.#sender.close(options?.force === true)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
 /** When what is under way is over. */
 function after(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
@@ -265,6 +319,9 @@ function after(): Promise<void> {
 function bare(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '')
 }
+
+/** What a client that sends reports has unless it is told otherwise. */
+export const SENDING = { cookieJar: false, redirect: 'error', connections: 2 } as const
 
 const NAMES = ['url', 'headers', 'maxPerHour', 'timeout'] as const
 
