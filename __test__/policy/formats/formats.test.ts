@@ -140,7 +140,12 @@ describe('a TrustKit configuration', () => {
       'beta.example': { pins: [P5, P4], mode: 'report' },
     })
     expect(losses(imported)).toEqual([])
-    expect(notes(imported).map((note) => note.replace(/:.*/s, ''))).toEqual(['12', '20', '27'])
+    expect(notes(imported).map((note) => note.replace(/:.*/s, ''))).toEqual([
+      '12',
+      '20',
+      '27',
+      '59',
+    ])
   })
 
   const plist = (inside: string) => `<plist><dict>${inside}</dict></plist>`
@@ -347,6 +352,16 @@ describe('the map of the Go client', () => {
     const actual = importPolicy('go', read('pins.go'), { wildcard: 'actual' })
     expect(hostsOf(actual)).toEqual({ 'bank.example': [P1, P2], '**.pay.example': [P3] })
     expect(losses(actual)).toEqual([])
+  })
+
+  test('is found among other maps and types, and pins elsewhere are told', () => {
+    const source = `type pins map[string][]string
+var header = map[string][]string{"accept": {"*/*"}}
+var p = map[string][]string{"a.test": {"${bare(1)}"}}
+func init() { p["b.test"] = []string{"${bare(2)}"} }`
+    const imported = importPolicy('go', source)
+    expect(hostsOf(imported)).toEqual({ 'a.test': [P1] })
+    expect(losses(imported)).toEqual([`4: ${bare(2)} is not in the map that is read: left out`])
   })
 
   test('is read as JSON', () => {

@@ -25,6 +25,10 @@ interface Listed {
 export function importGo(source: string, remarks: Remarks, { wildcard }: FormatOptions): Hosts {
   const tokens = tokensOf(source.replace(/^\ufeff/, ''), { raw: '`', templates: false })
   const listed = new Parser(tokens).read()
+  const taken = new Set(listed.flatMap(({ pins }) => pins))
+  for (const token of tokens)
+    if (isPinText(token) && !taken.has(token))
+      remarks.loss(token.at, `${token.value} is not in the map that is read: left out`)
   const sets = new Map<string, { pins: string[]; at: Position; isWide: boolean }>()
   for (const { host, pins } of listed) {
     const isWide = host.value.startsWith('*.')
@@ -48,6 +52,11 @@ export function importGo(source: string, remarks: Remarks, { wildcard }: FormatO
   if (sets.size === 0) throw malformed({ line: 1, column: 1 }, 'the map is empty')
   tellOfOverlaps(sets, remarks)
   return Object.fromEntries(Array.from(sets, ([pattern, { pins }]) => [pattern, pins]))
+}
+
+/** Whether it is a text as pins are written: 44 characters of base64, with or without what they are of. */
+function isPinText({ kind, value }: Token): boolean {
+  return kind === 'text' && /^(?:sha256\/{1,2})?[A-Za-z0-9+/]{43}=$/.test(value)
 }
 
 /** Where several entries match a host, one of them holds there, and all of them here. */
@@ -76,9 +85,10 @@ class Parser {
   }
 
   read(): Listed[] {
-    const start = this.#tokens.findIndex((_, index) => this.#isMapAt(index))
-    this.#at = start === -1 ? 0 : start + MAP.length
-    const isGo = start !== -1
+    const starts = this.#tokens.flatMap((_, index) => (this.#isMapAt(index) ? [index] : []))
+    const start = starts.find((index) => this.#hasPinAt(index)) ?? starts[0]
+    this.#at = start === undefined ? 0 : start + MAP.length
+    const isGo = start !== undefined
     this.#take('{', isGo ? 'the map' : 'give map[string][]string{…} or a JSON object')
     const listed: Listed[] = []
     while (!this.#skip('}')) {
@@ -105,8 +115,15 @@ class Parser {
     return pins
   }
 
+  /** Whether a map's value begins there; its type alone is none. */
   #isMapAt(index: number): boolean {
-    return MAP.every((value, offset) => this.#tokens[index + offset]?.value === value)
+    return [...MAP, '{'].every((value, offset) => this.#tokens[index + offset]?.value === value)
+  }
+
+  /** Whether the first text of the first list of the map at `index` is a pin: there are maps of other things. */
+  #hasPinAt(index: number): boolean {
+    const texts = this.#tokens.slice(index).filter(({ kind }) => kind === 'text')
+    return texts[1] !== undefined && isPinText(texts[1])
   }
 
   #isAt(value: string): boolean {

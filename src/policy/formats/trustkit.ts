@@ -39,6 +39,9 @@ export function importTrustKit(text: string, remarks: Remarks): Hosts {
       nested?.at ?? root.at,
       'it has no kTSKPinnedDomains, TrustKit’s list of domains',
     )
+  const other = whole.get('NSAppTransportSecurity')
+  if (other?.value instanceof Map && other.value.has('NSPinnedDomains'))
+    remarks.note(other.at, 'NSPinnedDomains are pins too: the format ios reads them')
   for (const [name, { at, value }] of configuration) {
     if (name === 'kTSKPinnedDomains') continue
     if (name === 'kTSKSwizzleNetworkDelegates')
