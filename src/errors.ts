@@ -172,6 +172,8 @@ export interface BadPinReport {
   readonly remoteAddress: string
   /** The pin on the path that the policy blocks, if that is what it was refused for; else null. */
   readonly blockedPin: string | null
+  /** When the first of the pin sets that matched ends; null for sets that don't. */
+  readonly expires: Date | null
   /** What probably happened and how to see it, for people: never a decision. */
   readonly hint: string
   /** Whether it looks like a rotation or like an interception: never a decision. */
@@ -222,6 +224,7 @@ export class BadPinError extends PinfetchError implements BadPinReport {
   readonly presentedChain: readonly Buffer[]
   readonly remoteAddress: string
   readonly blockedPin: string | null
+  readonly expires: Date | null
   readonly hint: string
   readonly diagnosis: Diagnosis
   readonly policyLocations: readonly PolicyLocation[]
@@ -241,6 +244,7 @@ export class BadPinError extends PinfetchError implements BadPinReport {
     this.presentedChain = report.presentedChain
     this.remoteAddress = report.remoteAddress
     this.blockedPin = report.blockedPin
+    this.expires = report.expires
     this.hint = report.hint
     this.diagnosis = report.diagnosis
     this.policyLocations = report.policyLocations ?? []
@@ -491,6 +495,7 @@ export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate
         presentedChain: failure.presentedChain ?? [],
         remoteAddress: failure.remoteAddress ?? '',
         blockedPin: failure.blockedPin ?? null,
+        expires: failure.notAfter ?? null,
         hint: failure.hint ?? '',
         diagnosis: UNKNOWN,
       })

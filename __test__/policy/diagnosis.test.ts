@@ -45,6 +45,7 @@ const report = (
   presentedChain: [],
   remoteAddress: '192.0.2.1:443',
   blockedPin: null,
+  expires: null,
   hint: '',
   diagnosis: { verdict: 'unknown', reasons: [] },
   ...more,

@@ -132,6 +132,7 @@ describe('a report', () => {
     ],
     presentedChain: [Buffer.alloc(50, 1), Buffer.from('no certificate')],
     remoteAddress: '127.0.0.1:8443',
+    expires: null,
     hint: 'none',
     diagnosis: { verdict: 'unknown', reasons: [] },
   }
@@ -180,7 +181,7 @@ describe('a report', () => {
   })
 
   test('tells when the pins end', () => {
-    expect(pinReport(found, new Date(0), new Date('2027-01-01'))).toMatchObject({
+    expect(pinReport({ ...found, expires: new Date('2027-01-01') }, new Date(0))).toMatchObject({
       'date-time': '1970-01-01T00:00:00Z',
       'effective-expiration-date': '2027-01-01T00:00:00Z',
     })
@@ -241,6 +242,25 @@ describe('reportTo', () => {
     await client.close()
     expect(collector.reports).toMatchObject([
       { hostname: server.hostname, 'known-pins': [`pin-sha256="${wrong.slice(7)}"`] },
+    ])
+  })
+
+  test('a report tells when the first of the pin sets ends', async () => {
+    await using server = await start()
+    await using collector = await Collector.start(server)
+    const pins = {
+      [server.hostname]: { pins: [wrong], expires: { at: '2099-06-01' } },
+      '**.example.test': {
+        pins: [pinOf(8)],
+        expires: { at: '2099-01-01', then: 'refuse' as const },
+      },
+    }
+    const own = { ...pins, [COLLECTOR]: [server.leafPin] }
+    await using client = new Client(refusing(server, { pins: own, reportTo: collector.url }))
+    await expect(client.get(server.url)).rejects.toMatchObject({ expires: new Date('2099-01-01') })
+    await collector.arrived(1)
+    expect(collector.reports).toMatchObject([
+      { 'effective-expiration-date': '2099-01-01T00:00:00Z', 'include-subdomains': false },
     ])
   })
 

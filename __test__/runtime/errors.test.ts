@@ -27,6 +27,7 @@ const badPin = new BadPinError({
   presentedChain: [],
   remoteAddress: '127.0.0.1:443',
   blockedPin: null,
+  expires: null,
   hint: 'look',
   diagnosis: { verdict: 'unknown', reasons: [] },
 })
@@ -144,6 +145,7 @@ test('the handler is told everything but credentials', () => {
     request: { method: 'GET', url: 'https://api.example.test/' },
     hostname: 'api.example.test',
     foundPins: badPin.foundPins,
+    expires: null,
     hint: 'look',
     diagnosis: { verdict: 'unknown', reasons: [] },
     enforced: true,

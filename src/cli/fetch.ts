@@ -54,6 +54,7 @@ const FACTS = [
   'patterns',
   'expectedPins',
   'foundPins',
+  'expires',
   'hint',
   'diagnosis',
   'names',

@@ -68,7 +68,8 @@ const FLUSH_MS = 3_000
 const NEVER = '9999-12-31T23:59:59Z'
 
 /** The report of a bad pin that was found `at`. */
-export function pinReport(found: BadPinReport, at: Date, expires: Date | null = null): PinReport {
+export function pinReport(found: BadPinReport, at: Date): PinReport {
+  const { expires } = found
   const { includesSubdomains, hostname } = noted(found.patterns)
   return {
     'date-time': rfc3339(at),

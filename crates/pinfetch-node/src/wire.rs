@@ -1015,6 +1015,9 @@ impl<'a> Details<'a> {
         if let Some(pin) = &report.blocked {
             self.value(Tag::Blocked, |out| out.pin(pin));
         }
+        if let Some(expires) = report.expires {
+            self.value(Tag::NotAfter, |out| out.i64(expires));
+        }
     }
 
     fn verify(&mut self, error: &VerifyError) {

@@ -449,6 +449,8 @@ pub struct BadPin {
     pub path: Arc<VerifiedPath>,
     /// What the server sent: untrusted, for reports only. Empty where a remembered path was judged.
     pub presented: Vec<CertificateDer<'static>>,
+    /// When the first of the pin sets that contributed ends, in Unix seconds; none for never.
+    pub expires: Option<i64>,
     /// The pin on the path that no path may hold, if that is what it was refused for.
     pub blocked: Option<Pin>,
     /// What has probably happened and how to see it, for people. Never a reason to go on.
@@ -469,6 +471,7 @@ impl BadPin {
             expected: pins.pins().to_vec(),
             path,
             presented: Vec::new(),
+            expires: first_ending(pins),
             blocked: None,
             hint,
         }
@@ -513,10 +516,15 @@ impl BadPin {
             expected: pins.map_or_else(Vec::new, |pins| pins.pins().to_vec()),
             path,
             presented: Vec::new(),
+            expires: pins.and_then(first_ending),
             blocked: Some(blocked),
             hint,
         }
     }
+}
+
+fn first_ending(pins: &EffectivePins) -> Option<i64> {
+    pins.endings().iter().map(|ending| ending.expiry.at).min()
 }
 
 impl fmt::Display for BadPin {
