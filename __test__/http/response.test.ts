@@ -15,6 +15,7 @@ function connectionRecord(): Buffer {
     Buffer.from([1]),
     Buffer.alloc(32, 0xaa),
     Buffer.from([4, 0, 0, 0, 0, 0, 0, 0]), // no path
+    u32(0), // no pattern in report mode
   ])
 }
 

@@ -5,6 +5,59 @@
 //! connection whose verified path does not hold one of its pins.
 //!
 //! The crate runs on any tokio runtime with its timer and I/O enabled and knows nothing of Node.
+//!
+//! ```
+//! use pinfetch_client::{Client, Code, Config, Environment, Request};
+//! use pinfetch_pins::{PinSetSource, PinSource, Policy};
+//!
+//! # use std::collections::HashMap;
+//! # use std::sync::Arc;
+//! # use pinfetch_client::{Lookup, Trust, TrustAnchors};
+//! # use pinfetch_testkit::{Authority, CertificateRequest, Identity, Server, ServerOptions};
+//! # const HOST: &str = "api.example.com";
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! # let mut authority = Authority::new();
+//! # authority.issue(&CertificateRequest { name: "root".into(), ca: true, ..Default::default() })?;
+//! # authority.issue(&CertificateRequest { name: "leaf".into(), issuer: Some("root".into()), names: vec![HOST.into()], ..Default::default() })?;
+//! # let (root, leaf) = (authority.get("root")?, authority.get("leaf")?);
+//! # let identity = Identity { chain: vec![leaf.der().clone()], key: leaf.signing_key()? };
+//! # let server = Server::start(ServerOptions { identity: Some(identity), ..Default::default() })?;
+//! # let url = format!("https://{HOST}:{}/", server.address().port());
+//! # let pin = leaf.pin();
+//! # let here = || Config {
+//! #     trust: Trust::Anchors(TrustAnchors { ca: Some(vec![root.der().to_vec()]), ..Default::default() }),
+//! #     lookup: Lookup::Map(Arc::new(HashMap::from([(HOST.parse().unwrap(), vec![server.address().ip()])]))),
+//! #     ..Config::default()
+//! # };
+//! let environment = Environment::default(); // shared by all clients of a program
+//! let pinned = |pin: &str| {
+//!     let set = PinSetSource {
+//!         pattern: "api.example.com".into(),
+//!         pins: vec![PinSource::Text(pin.into())],
+//!         ..PinSetSource::default()
+//!     };
+//!     let policy = Policy::compile([set])?.into();
+//!     let config = Config {
+//!         policy,
+//! #       trust: here().trust,
+//! #       lookup: here().lookup,
+//!         ..Config::default()
+//!     };
+//!     Ok::<_, Box<dyn std::error::Error>>(Client::new(config, &environment)?)
+//! };
+//!
+//! let response = pinned(&pin)?.send(Request::get(&url)).await?;
+//! assert_eq!(response.status, 200);
+//!
+//! let other = pinned("sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")?;
+//! let refusal = other.send(Request::get(&url)).await.unwrap_err();
+//! assert_eq!(refusal.code(), Code::BadPin); // and no byte of the request was sent
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod client;
