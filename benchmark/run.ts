@@ -17,6 +17,7 @@ import { cpus, release, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { standardPki, startKit } from '../__test__/testkit.ts'
 import { type Client, clientsOf, versions } from './clients.ts'
+import { footprints } from './footprint.ts'
 import type { Outcome, Plan } from './plan.mjs'
 import { plot } from './plots.ts'
 import { type Absence, cheat, FIGURES, figureOf, rowsOf, type Sample, tableOf } from './report.ts'
@@ -273,7 +274,7 @@ ${
 `
 }
 ${tests.map((test) => tableOf(test, rows(test), absences)).join('\n\n')}
-`
+${isWhole ? `\n${await footprints()}\n` : ''}`
   await writeFile(page ?? `${out}/RESULTS.md`, text)
   process.stdout.write(text)
 }
