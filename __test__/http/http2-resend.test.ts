@@ -4,7 +4,7 @@ import { Client, type ClientOptions } from '../../src/index.js'
 import * as h2 from '../raw-http2.js'
 import { type RawHttp2, startRawHttp2 } from '../raw-http2.js'
 
-const { END_STREAM, OK, frame, headers, word } = h2
+const { END_STREAM, OK, frame, headers, setting, word } = h2
 const REFUSED_STREAM = word(7)
 
 function clientOf({ pki }: RawHttp2, options: ClientOptions = {}): Client {
@@ -29,6 +29,32 @@ test('a request whose stream is refused is sent again, whatever its method, on t
   const response = await client.fetch(server.url, { method: 'POST', body: 'once' })
   expect(await response.text()).toBe('fine')
   expect(server.requests).toEqual([[1, 3, 5, 7]])
+})
+
+test('an upload of which nothing was taken is sent again where its stream is refused', async () => {
+  const pieces: string[] = []
+  await using server = await startRawHttp2(
+    (peer, stream) => {
+      if (stream === 1) peer.write(fine(stream))
+      else if (stream === 3) peer.write(frame(h2.RST_STREAM, 0, stream, REFUSED_STREAM))
+      else peer.write(frame(h2.WINDOW_UPDATE, 0, stream, word(1000)))
+    },
+    {
+      settings: setting(4, 0), // no byte of a body may be sent before the server says so
+      heard(peer, type, flags, stream, payload) {
+        if (type !== h2.DATA) return
+        pieces.push(payload.toString())
+        if (flags & END_STREAM) peer.write(fine(stream))
+      },
+    },
+  )
+  await using client = clientOf(server)
+  expect(await (await client.get(server.url)).text()).toBe('fine') // the settings are known from here on
+  async function* body() {
+    yield 'once'
+  }
+  expect(await (await client.post(server.url, { body: body() })).text()).toBe('fine')
+  expect([server.requests, pieces.join('')]).toEqual([[[1, 3, 5]], 'once'])
 })
 
 test('a server that refuses every stream is not asked without end', async () => {

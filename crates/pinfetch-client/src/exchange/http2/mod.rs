@@ -128,8 +128,9 @@ impl Sending {
                 self.stream.reserve_capacity(1);
                 match self.stream.poll_capacity(cx) {
                     Poll::Ready(Some(Ok(_))) => continue,
-                    Poll::Ready(_) => return Ok(Poll::Ready(())), // the server takes no more
-                    Poll::Pending => return Ok(Poll::Pending),
+                    // the server takes no more; a body of which nothing was taken is kept for another attempt
+                    Poll::Ready(_) if self.has_begun => return Ok(Poll::Ready(())),
+                    Poll::Ready(_) | Poll::Pending => return Ok(Poll::Pending),
                 }
             }
             self.has_begun = true;
