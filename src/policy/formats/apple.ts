@@ -38,14 +38,13 @@ export function importApple(text: string, remarks: Remarks): Hosts {
     for (const [name, { at }] of settings)
       if (name !== 'NSPinnedDomains')
         remarks.note(at, `${name} is about other things than pins: left out`)
-  const entries: Entry[] = []
+  const entries = new Map<string, Entry>()
   for (const [name, value] of dictionary(domains, 'NSPinnedDomains')) {
     const host = readHost(name, value.at)
-    if (entries.some((entry) => entry.host === host))
-      throw malformed(value.at, `${host} stands there twice`)
-    entries.push(entryOf(host, value, remarks))
+    if (entries.has(host)) throw malformed(value.at, `${host} stands there twice`)
+    entries.set(host, entryOf(host, value, remarks))
   }
-  return hostsOf(entries, remarks)
+  return hostsOf([...entries.values()], remarks)
 }
 
 function entryOf(host: string, value: PlistValue, remarks: Remarks): Entry {

@@ -47,9 +47,22 @@ export class Exported {
       .filter(({ set, at }) => this.#canHold(set, at))
   }
 
-  /** Where in the policy file the value at `pointer` is. */
+  /** Where in the policy file the value at `pointer` is: looked for when it is told, which takes as long as the file. */
   positionOf(pointer: string): Position {
-    return this.#file.positionOf(pointer)
+    const file = this.#file
+    let found: Position | undefined
+    const find = (): Position => {
+      found ??= file.positionOf(pointer)
+      return found
+    }
+    return {
+      get line() {
+        return find().line
+      },
+      get column() {
+        return find().column
+      },
+    }
   }
 
   /** What holds under all of `sets`; null where none has pins. */

@@ -64,12 +64,8 @@ function tellOfOverlaps(
   sets: ReadonlyMap<string, { at: Position; isWide: boolean }>,
   remarks: Remarks,
 ): void {
-  const wide = [...sets].filter(([, { isWide }]) => isWide).map(([pattern]) => pattern)
   for (const [pattern, { at }] of sets) {
-    const name = pattern.replace(/^\*{1,2}\./, '')
-    const other = wide.find(
-      (of) => of !== pattern && `.${name}`.endsWith(of.replace(/^\*{1,2}/, '')),
-    )
+    const other = widerOf(pattern, (wide) => sets.get(wide)?.isWide === true)
     if (other !== undefined)
       remarks.loss(at, `${pattern} and ${other} match the same names: the pins of both hold here`)
   }
@@ -186,15 +182,14 @@ export function exportGo(exported: Exported, { wildcard }: FormatOptions): strin
       add(entries, pattern, pins)
     }
   }
-  const patterns = [...entries.keys()]
-  for (const pattern of patterns)
-    if (
-      patterns.some((of) => of.startsWith('*.') && of !== pattern && reaches(of, pattern, isActual))
-    )
+  for (const pattern of entries.keys()) {
+    const other = widerOf(pattern, (wide) => entries.has(wide), isActual)
+    if (other !== undefined)
       remarks.loss(
         { line: 1, column: 1 },
-        `${pattern} and a wider pattern match the same names, of which the map uses one entry`,
+        `${pattern} and ${other} match the same names, of which the map uses one entry`,
       )
+  }
   const lines = Array.from(
     entries,
     ([pattern, pins]) =>
@@ -207,9 +202,18 @@ function add(entries: Map<string, string[]>, pattern: string, pins: readonly str
   entries.set(pattern, [...(entries.get(pattern) ?? []), ...pins])
 }
 
-/** Whether the entry `wide` is for names that `pattern` is for too. */
-function reaches(wide: string, pattern: string, isActual: boolean): boolean {
-  const name = pattern.replace(/^\*\./, '')
-  if (isActual) return `.${name}`.endsWith(wide.slice(1))
-  return !pattern.startsWith('*.') && name.slice(name.indexOf('.')) === wide.slice(1)
+/** A wildcard that is for names that `pattern` is for too; of any depth, where a star reaches so far. */
+function widerOf(
+  pattern: string,
+  isThere: (wide: string) => boolean,
+  isActual = true,
+): string | undefined {
+  const labels = pattern.replace(/^\*{1,2}\./, '').split('.')
+  const depths = isActual ? labels.keys() : pattern.startsWith('*') ? [] : [1]
+  for (const depth of depths) {
+    const base = labels.slice(depth).join('.')
+    for (const wide of [`*.${base}`, `**.${base}`])
+      if (wide !== pattern && isThere(wide)) return wide
+  }
+  return undefined
 }

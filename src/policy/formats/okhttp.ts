@@ -59,7 +59,9 @@ function isPinText({ kind, value }: Token): boolean {
 function argumentsOf(tokens: readonly Token[], from: number): Token[] {
   const found: Token[] = []
   let depth = 1
-  for (const token of tokens.slice(from)) {
+  for (let index = from; index < tokens.length; index++) {
+    const token = tokens[index]
+    if (token === undefined) break
     if (token.kind === 'sign') {
       if ('([{'.includes(token.value)) depth += 1
       if (')]}'.includes(token.value)) depth -= 1

@@ -51,14 +51,13 @@ export function importTrustKit(text: string, remarks: Remarks): Hosts {
     else if (name !== 'kTSKIgnorePinningForUserDefinedTrustAnchors')
       remarks.loss(at, `${name} is not read: left out`)
   }
-  const entries: Entry[] = []
+  const entries = new Map<string, Entry>()
   for (const [name, value] of dictionary(domains, 'kTSKPinnedDomains')) {
     const host = readHost(name, value.at)
-    if (entries.some((entry) => entry.host === host))
-      throw malformed(value.at, `${host} stands there twice`)
-    entries.push(entryOf(host, value, remarks))
+    if (entries.has(host)) throw malformed(value.at, `${host} stands there twice`)
+    entries.set(host, entryOf(host, value, remarks))
   }
-  return hostsOf(entries, remarks)
+  return hostsOf([...entries.values()], remarks)
 }
 
 function entryOf(host: string, value: PlistValue, remarks: Remarks): Entry {
