@@ -8,6 +8,8 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { cratesOf } from './crates.mjs'
+import { noticesOf } from './notices.mjs'
 
 const BUNDLED = ['@rgrove/parse-xml', 'cli-progress', 'diff', 'jsonc-parser']
 const TOOLS = ['0BSD', 'BlueOak-1.0.0', 'CC0-1.0', 'MPL-2.0', 'PSF-2.0', 'Python-2.0']
@@ -29,6 +31,14 @@ for (const { name, version, license, source, dependencies } of crates) {
   for (const { name: used, req, path } of dependencies) {
     if (req === '*' && path === undefined) problems.push(`${crate}: any version of ${used}`)
   }
+}
+
+// what is linked into an addon goes with its licence's text
+const { napi } = JSON.parse(readFileSync('package.json', 'utf8'))
+try {
+  noticesOf(cratesOf(napi.targets))
+} catch (error) {
+  problems.push(error.message)
 }
 
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8'))

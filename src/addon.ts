@@ -45,10 +45,12 @@ export function loadAddon<Addon extends { versions(): string }>(): Addon {
   return addon
 }
 
-/** The package that has this platform's addon; undefined where there is none for it. */
-export function platformPackage(): string | undefined {
-  const platform = platformName()
-  return PLATFORMS.includes(platform) ? packageOf(platform) : undefined
+/** The package that has the addon for a Rust target: of `x86_64-unknown-linux-gnu`, `@pinfetch/native-linux-x64-gnu`. */
+export function packageOfTarget(target: string): string {
+  const [processor = '', , system = '', abi] = target.split('-')
+  const names: Record<string, string> = { x86_64: 'x64', aarch64: 'arm64', windows: 'win32' }
+  const [arch, platform] = [processor, system].map((name) => names[name] ?? name)
+  return packageOf([platform, arch, ...(abi === undefined ? [] : [abi])].join('-'))
 }
 
 function misplaced(file: string): PinfetchError {

@@ -1,4 +1,4 @@
-import { loadAddon, platformPackage } from './addon.js'
+import { loadAddon, packageOfTarget } from './addon.js'
 import { errorOf } from './errors.js'
 import {
   type BuiltInAnchors,
@@ -119,9 +119,9 @@ export function lookUpPolicy(
 
 /**
  * The versions of pinfetch and of what it is made of, for people: `pinfetch`, `tls`, `paths`, `crypto`, `roots`, `http`;
- * the `package` that has the binary of this platform, and the `target` that it was built for.
+ * the `target` that the binary was built for, and the `package` that has it.
  */
 export function versions(): Record<string, string> {
-  const from = platformPackage()
-  return { ...JSON.parse(addon().versions()), ...(from !== undefined && { package: from }) }
+  const found = JSON.parse(addon().versions())
+  return { ...found, package: packageOfTarget(found.target) }
 }

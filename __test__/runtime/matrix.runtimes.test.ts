@@ -1,0 +1,147 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { serversOf } from '../packaging/program.ts'
+import { type Endpoint, startGenuine, startInterceptor } from '../testkit.ts'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const tools = fileURLToPath(new URL('tools', import.meta.url))
+const exercise = fileURLToPath(new URL('exercise.mjs', import.meta.url))
+
+const RUNTIMES: Record<string, string[]> = {
+  'Node.js 20': ['node-20/bin/node'],
+  'Node.js 22': ['node-22/bin/node'],
+  'Node.js 24': ['node-24/bin/node'],
+  'Node.js 26': ['node-26/bin/node'],
+  Bun: ['bun/bin/bun'],
+  Deno: ['deno/deno', 'run', '--allow-all', '--quiet'],
+}
+
+/** What does not hold in a runtime, with the reason. What holds there after all fails the run. */
+const DEVIATIONS: Record<string, Record<string, string>> = {}
+
+/** The folders whose tests use the public interface alone, and that take servers of the test kit. */
+const SUITES = ['__test__/http', '__test__/pinning', '__test__/policy', '__test__/runtime']
+
+let genuine: Endpoint
+let interceptor: Endpoint
+
+beforeAll(async () => {
+  genuine = await startGenuine()
+  interceptor = await startInterceptor({ of: genuine })
+})
+
+/** Runs one case; the reason where it does not hold. */
+async function failureOf(runtime: string, name: string): Promise<string | undefined> {
+  const [program = '', ...args] = RUNTIMES[runtime] ?? []
+  try {
+    await run(join(tools, 'node_modules', program), [...args, exercise, name], {
+      cwd: root,
+      timeout: 120_000,
+      env: { ...withoutVitest(), ...serversOf(genuine, interceptor) },
+    })
+    return undefined
+  } catch (reason) {
+    return reason instanceof Error ? reason.message : String(reason) // with what it wrote to stderr
+  }
+}
+
+const { stdout } = await run(process.execPath, [exercise], {
+  env: { ...withoutVitest(), SERVERS: '{ "genuine": "https://nobody.test/" }' },
+})
+const cases: string[] = JSON.parse(stdout)
+
+describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
+  test.each(cases)(
+    '%s',
+    async (name) => {
+      const failure = await failureOf(runtime, name)
+      const reason = DEVIATIONS[runtime]?.[name]
+      if (reason === undefined) expect(failure ?? 'holds').toBe('holds')
+      else expect(failure, `holds, although it should not: ${reason}`).toBeDefined()
+    },
+    150_000,
+  )
+})
+
+test('every deviation is of a case and a runtime that there are', () => {
+  for (const [runtime, names] of Object.entries(DEVIATIONS)) {
+    expect(RUNTIMES).toHaveProperty([runtime])
+    for (const name of Object.keys(names)) expect(cases).toContain(name)
+  }
+})
+
+test.each(['22', '24', '26'])(
+  'the tests of the public interface hold on Node.js %s',
+  async (version) => {
+    const folder = await mkdtemp(join(tmpdir(), 'pinfetch-runtimes-'))
+    const report = join(folder, 'report.json')
+    try {
+      await run(
+        join(tools, `node_modules/node-${version}/bin/node`),
+        [
+          join(root, 'node_modules/vitest/vitest.mjs'),
+          ...['run', '--project', 'tests', '--reporter=json', `--outputFile=${report}`],
+          ...SUITES,
+        ],
+        { cwd: root, env: withoutVitest(), maxBuffer: 64 * 1024 * 1024 },
+      )
+      const { default: result } = await import(report, { with: { type: 'json' } })
+      expect(result).toMatchObject({ numFailedTests: 0, numPendingTests: 0 })
+      expect(result.numPassedTests).toBeGreaterThan(300)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  },
+  900_000,
+)
+
+describe('Jest', () => {
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tools, '.jest-'))
+  })
+  afterAll(() => rm(folder, { recursive: true }))
+
+  test('a test file that uses the package passes, and so does a second one in the same process', async () => {
+    const code = `
+      const { Client, BadPinError } = require('pinfetch')
+      const { hostname, ca, pin, genuine, interceptor } = JSON.parse(process.env.SERVERS)
+      test('pinned', async () => {
+        const client = new Client({ ca, lookup: { [hostname]: '127.0.0.1' }, pins: { [hostname]: [pin] } })
+        expect((await client.get(genuine)).status).toBe(200)
+        await expect(client.get(interceptor)).rejects.toBeInstanceOf(BadPinError)
+        await client.close()
+      })`
+    await writeFile(join(folder, 'one.test.js'), code)
+    await writeFile(join(folder, 'two.test.js'), code)
+    await writeFile(
+      join(folder, 'jest.config.json'),
+      JSON.stringify({ moduleNameMapper: { '^pinfetch$': join(root, 'dist/cjs/index.js') } }),
+    )
+    const { stderr } = await run(
+      process.execPath,
+      [join(tools, 'node_modules/jest/bin/jest.js'), '--runInBand', '--rootDir', folder],
+      {
+        cwd: folder,
+        timeout: 60_000,
+        env: { ...withoutVitest(), ...serversOf(genuine, interceptor) },
+      },
+    )
+    expect(stderr).toMatch(/^Tests: +2 passed, 2 total$/m)
+    expect(stderr).not.toMatch(/did not exit/)
+  }, 90_000)
+})
+
+function withoutVitest(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^(?:VITEST|NODE_OPTIONS$|NODE_ENV$)/.test(name),
+    ),
+  )
+}
