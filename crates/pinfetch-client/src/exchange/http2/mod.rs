@@ -1,7 +1,7 @@
 //! HTTP/2 (RFC 9113) on one stream of a connection.
 //!
 //! The task of a request opens its stream, writes into it and reads from it; the connection's own task
-//! (`gate/driver.rs`) moves the bytes of all streams. Nothing stands between the two but h2 (docs/decisions/007).
+//! (`gate/streams.rs`) moves the bytes of all streams. Nothing stands between the two but h2 (docs/decisions/007).
 
 pub(crate) mod connection;
 pub(crate) mod keep_alive;
