@@ -109,6 +109,9 @@ impl FromStr for Host {
         if text.contains('%') {
             return Err(HostError::Invalid); // no second spelling of a name, and no zone of an address
         }
+        if is_canonical(text) {
+            return Self::of_domain(text); // as most are, and policies of a million hosts
+        }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::of_ip(address));
         }
@@ -121,6 +124,17 @@ impl FromStr for Host {
         })?;
         Self::from_url(&host)
     }
+}
+
+/// Whether the URL standard's host parser makes nothing else of `text`: lower-case letters, digits and hyphens, no label that
+/// IDNA encodes (all of those begin with `xn--`), and a last label that makes it no address.
+fn is_canonical(text: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    let begins_with_a_letter =
+        |label: &str| label.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+    text.bytes().all(is_plain)
+        && !text.contains("xn--")
+        && text.rsplit('.').next().is_some_and(begins_with_a_letter)
 }
 
 /// What a policy may say of names: `api.example.com` (that host), `*.example.com` (exactly one more label: not the apex,
@@ -256,6 +270,23 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), HostError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn names_that_are_taken_as_they_stand_are_what_the_url_standard_makes_of_them(
+            text in "[a-z0-9.-]{1,20}|(([a-z0-9-]{1,4}|xn--[a-z0-9]{1,6})\\.){0,3}[a-z0-9x-]{1,4}",
+        ) {
+            if is_canonical(&text) {
+                let parsed = url::Host::parse(&text);
+                let expected = match &parsed {
+                    Ok(host) => Host::from_url(host),
+                    Err(_) => Err(HostError::Invalid),
+                };
+                let host = text.parse::<Host>();
+                proptest::prop_assert_eq!(host.as_ref().ok(), expected.as_ref().ok(), "{}", text);
+            }
+        }
+    }
 
     #[test]
     fn every_spelling_of_a_host_has_one_form() {

@@ -133,6 +133,7 @@ impl PolicyBuilder {
             port,
         };
         share_pins(policy, &mut self.runs, &mut set, index);
+        policy.has_exclusions |= exclude;
         policy.bases.push_str(base);
         policy.sets.push(set);
         let Policy {

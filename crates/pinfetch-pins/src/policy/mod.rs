@@ -41,6 +41,8 @@ pub struct Policy {
     /// Pins that no path may hold, sorted.
     blocked: Option<Arc<[Pin]>>,
     unpinned: Unpinned,
+    /// Whether a set takes hosts out of others: else no look-up has to see about that.
+    has_exclusions: bool,
     /// When something changes by itself, in Unix seconds, sorted: a set ends, or comes near its end.
     changes: Box<[i64]>,
 }
@@ -122,11 +124,13 @@ impl Policy {
             from: None,
             now: i64::MIN,
         };
-        all.from = all
-            .matching()
-            .filter(|(_, set)| set.exclude)
-            .map(|(specificity, _)| specificity)
-            .max();
+        if self.has_exclusions {
+            all.from = all
+                .matching()
+                .filter(|(_, set)| set.exclude)
+                .map(|(specificity, _)| specificity)
+                .max();
+        }
         all
     }
 
