@@ -92,7 +92,7 @@ if (verdict.ok) {
   same<typeof verdict.code, ErrorCode>(true)
 }
 
-const watched = await Policy.watch('policy.json', { verify: { keys: new Uint8Array() } })
+const watched = await Policy.watch('policy.json', { verify: { keys: new Uint8Array(), name: 'a' } })
 watched.addEventListener('fault', (event) => same<typeof event, PolicyFaultEvent>(true))
 watched.addEventListener('swap', (event) => same<typeof event, PolicySwapEvent>(true))
 // @ts-expect-error a kind of event that there is not

@@ -17,14 +17,14 @@ test('openssl verifies what pinfetch signs, and pinfetch what openssl signs', as
   const [key, pub] = [command.path('key.pem'), command.path('pub.pem')]
   openssl('genpkey', '-algorithm', 'ed25519', '-out', key)
   openssl('pkey', '-in', key, '-pubout', '-out', pub)
-  expect((await command.run(['sign', '--key', key, path])).code).toBe(0)
+  expect((await command.run(['sign', '--name', 'orders', '--key', key, path])).code).toBe(0)
 
   const made = JSON.parse(readFileSync(`${path}.sig`, 'utf8'))
   const digest = createHash('sha256').update(policy).digest('hex')
   const textOf = (version: number) =>
     command.file(
       'signed.txt',
-      `pinfetch signed policy 1\nversion ${version}\nexpires ${made.expires}\npolicy ${digest}\nlock none\n`,
+      `pinfetch signed policy 1\nname orders\nversion ${version}\nexpires ${made.expires}\npolicy ${digest}\nlock none\n`,
     )
   const signature = command.path('signature')
   writeFileSync(signature, Buffer.from(made.signatures[0].signature, 'base64'))
@@ -38,7 +38,7 @@ test('openssl verifies what pinfetch signs, and pinfetch what openssl signs', as
     `${path}.sig`,
     JSON.stringify({ ...made, version: 2, signatures: [{ key: id, signature: own }] }),
   )
-  const verify = { keys: readFileSync(pub, 'utf8') }
+  const verify = { keys: readFileSync(pub, 'utf8'), name: 'orders' }
   expect((await Policy.fromFile(path, { verify })).lookup('a.test').pins).toHaveLength(1)
   expect((await command.run(['pins', '--file', pub])).stdout).toContain(id)
 })

@@ -7,6 +7,8 @@ import { Command } from './command.js'
 const command = new Command()
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
 const policy = (...pins: string[]) => JSON.stringify({ version: 1, hosts: { 'a.test': pins } })
+const named = ['--name', 'orders/production']
+const name = 'orders/production'
 const [A, B] = [pinOf(1), pinOf(2)]
 
 const [ours, theirs] = [0, 1].map(() => {
@@ -39,60 +41,91 @@ const signatureOf = (path: string) => JSON.parse(readFileSync(`${path}.sig`, 'ut
 
 test('signs a file, each time with a higher version, and checks it', async () => {
   const path = command.file('one.json', policy(A))
-  const made = await command.run(['sign', '--key', key, path])
+  const made = await command.run(['sign', ...named, '--key', key, path])
   expect(made).toMatchObject({ code: 0, stderr: '' })
   expect(made.stdout).toMatch(
-    /one\.json\.sig: version 1, until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n {2}sha256\/\S{44}\n$/,
+    /one\.json\.sig: orders\/production, version 1, until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n {2}sha256\/\S{44}\n$/,
   )
   const { expires } = signatureOf(path)
   const days = (Date.parse(expires) - Date.now()) / 86_400_000
   expect(days).toBeGreaterThan(89.9)
   expect(days).toBeLessThan(90.1)
-  await Policy.fromFile(path, { verify: { keys: ours.pub } })
+  await Policy.fromFile(path, { verify: { keys: ours.pub, name } })
 
   command.file('one.json', policy(A, B))
-  const checked = ['sign', '--check', '--public-key', pub, path]
+  const checked = ['sign', ...named, '--check', '--public-key', pub, path]
   expect(await command.run(checked)).toMatchObject({
     code: 6,
     stdout: '',
     stderr: expect.stringContaining('(ERR_POLICY_SIGNATURE)'),
   })
-  const json = await command.run(['sign', '--json', '--key', key, '--expires', '2099-01-01', path])
+  const json = await command.run([
+    'sign',
+    ...named,
+    '--json',
+    '--key',
+    key,
+    '--expires',
+    '2099-01-01',
+    path,
+  ])
   expect(JSON.parse(json.stdout)).toEqual({
     file: `${path}.sig`,
+    name,
     version: 2,
     expires: '2099-01-01',
     keys: [expect.stringMatching(/^sha256\//)],
   })
   expect(await command.run(checked)).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('version 2, until 2099-01-01T00:00:00.000Z'),
+    stdout: expect.stringContaining('orders/production, version 2, until 2099-01-01T00:00:00.000Z'),
   })
 })
 
 test('several sign one after the other', async () => {
   const path = command.file('both.json', policy(A))
   const both = ['--public-key', pub, '--public-key', otherPub, '--threshold', '2']
-  await command.run(['sign', '--key', key, '--version', '7', path])
-  expect((await command.run(['sign', '--check', ...both, path])).code).toBe(6)
-  expect((await command.run(['sign', '--add', '--key', otherKey, path])).code).toBe(0)
+  await command.run(['sign', ...named, '--key', key, '--version', '7', path])
+  expect((await command.run(['sign', ...named, '--check', ...both, path])).code).toBe(6)
+  expect((await command.run(['sign', ...named, '--add', '--key', otherKey, path])).code).toBe(0)
   expect(signatureOf(path)).toMatchObject({ version: 7, signatures: [{}, {}] })
-  expect((await command.run(['sign', '--check', ...both, path])).code).toBe(0)
-  await command.run(['sign', '--add', '--key', otherKey, path])
+  expect((await command.run(['sign', ...named, '--check', ...both, path])).code).toBe(0)
+  await command.run(['sign', ...named, '--add', '--key', otherKey, path])
   expect(signatureOf(path).signatures).toHaveLength(2)
+})
+
+test('signs a policy under its name, and checks that it is that one', async () => {
+  const path = command.file('named.json', policy(A))
+  const staging = ['--name', 'orders/staging']
+  await command.run(['sign', ...staging, '--key', key, path])
+  const check = ['--check', '--public-key', pub, path]
+  expect(await command.run(['sign', ...named, ...check])).toMatchObject({
+    code: 6,
+    stderr: expect.stringContaining('is of the policy "orders/staging"'),
+  })
+  expect((await command.run(['sign', ...staging, ...check])).code).toBe(0)
+  expect(await command.run(['sign', ...named, '--add', '--key', otherKey, path])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('is of the policy orders/staging, and --name is'),
+  })
+  expect(await command.run(['sign', ...named, '--key', key, path])).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('is of the policy orders/staging, and --name is'),
+  })
+  expect((await command.run(['sign', ...named, ...check])).code).toBe(0)
 })
 
 test('signs the lock with the file', async () => {
   const path = command.file('locked.json', policy('ca:letsencrypt'))
-  expect(await command.run(['sign', '--key', key, path])).toMatchObject({
+  expect(await command.run(['sign', ...named, '--key', key, path])).toMatchObject({
     code: 6,
     stderr: expect.stringContaining('pinfetch lock'),
   })
   command.file('locked.lock.json', JSON.stringify(lockCaSets(['letsencrypt'])))
-  expect((await command.run(['sign', '--key', key, path])).code).toBe(0)
-  await Policy.fromFile(path, { verify: { keys: ours.pub } })
+  expect((await command.run(['sign', ...named, '--key', key, path])).code).toBe(0)
+  await Policy.fromFile(path, { verify: { keys: ours.pub, name } })
   command.file('locked.lock.json', JSON.stringify(lockCaSets(['letsencrypt', 'amazon'])))
-  expect((await command.run(['sign', '--check', '--public-key', pub, path])).code).toBe(6)
+  expect((await command.run(['sign', ...named, '--check', '--public-key', pub, path])).code).toBe(6)
 })
 
 test('a key may be encrypted, or in the environment, and is never printed', async () => {
@@ -110,7 +143,7 @@ test('a key may be encrypted, or in the environment, and is never printed', asyn
     [['--key-env', 'PINFETCH_TEST_NONE'], 2, 'is not set, or empty'],
   ]
   for (const [args, code, message] of runs) {
-    const told = await command.run(['sign', ...args, path])
+    const told = await command.run(['sign', ...named, ...args, path])
     expect(told.code, told.stderr).toBe(code)
     expect(told.stderr).toContain(message)
     for (const secret of [...secrets, 'hunter'])
@@ -126,7 +159,7 @@ describe('refuses', () => {
     ['a file that is none', '{', 'no JSON'],
   ])('%s', async (_name, content, message) => {
     const path = command.file('bad.json', content)
-    const told = await command.run(['sign', '--key', key, path])
+    const told = await command.run(['sign', ...named, '--key', key, path])
     expect(told).toMatchObject({ code: 6, stdout: '' })
     expect(told.stderr).toContain(message)
     expect(existsSync(`${path}.sig`)).toBe(false)
@@ -140,16 +173,24 @@ describe('refuses', () => {
       ['nothing', 'is no private key'],
       [ours.pub, 'is no private key'],
     ] as const) {
-      const told = await command.run(['sign', '--key', command.file('bad.pem', content), path])
+      const told = await command.run([
+        'sign',
+        ...named,
+        '--key',
+        command.file('bad.pem', content),
+        path,
+      ])
       expect(told).toMatchObject({ code: 6, stderr: expect.stringContaining(message) })
     }
   })
 
   test.each([
     [[], 'give one policy file'],
-    [['a.json'], 'give a private key with --key or --key-env'],
-    [['--check', 'a.json'], 'give a key that may have signed'],
-    [['--threshold', '1', 'a.json'], 'are for --check'],
+    [['a.json'], 'give the name of the policy with --name'],
+    [['--name', 'a b', 'a.json'], '--name is "a b": give 1 to 100 visible characters'],
+    [[...named, 'a.json'], 'give a private key with --key or --key-env'],
+    [[...named, '--check', 'a.json'], 'give a key that may have signed'],
+    [[...named, '--threshold', '1', 'a.json'], 'are for --check'],
   ])('the command line %j', async (args, message) => {
     const told = await command.run(['sign', ...args])
     expect(told).toMatchObject({ code: 2, stdout: '' })
@@ -158,14 +199,22 @@ describe('refuses', () => {
 
   test('to add to nothing, and what adding would change', async () => {
     const path = command.file('alone.json', policy(A))
-    const args = ['sign', '--key', key, '--add', path]
+    const args = ['sign', ...named, '--key', key, '--add', path]
     expect(await command.run(args)).toMatchObject({ code: 2 })
-    await command.run(['sign', '--key', key, path])
+    await command.run(['sign', ...named, '--key', key, path])
     expect(await command.run([...args, '--version', '2'])).toMatchObject({ code: 2 })
     expect(await command.run(args)).toMatchObject({ code: 0 })
-    const past = await command.run(['sign', '--key', key, '--expires', '2020-01-01', path])
+    const past = await command.run([
+      'sign',
+      ...named,
+      '--key',
+      key,
+      '--expires',
+      '2020-01-01',
+      path,
+    ])
     expect(past).toMatchObject({ code: 2, stderr: expect.stringContaining('not in the future') })
-    const lower = await command.run(['sign', '--key', key, '--version', '1', path])
+    const lower = await command.run(['sign', ...named, '--key', key, '--version', '1', path])
     expect(lower).toMatchObject({
       code: 0,
       stderr: expect.stringContaining('is not higher than 1'),

@@ -31,6 +31,7 @@ const idOf = ({ publicKey }: Pair) => {
   return `sha256/${createHash('sha256').update(spki).digest('base64')}`
 }
 const keys = ours.publicKey as never
+const name = 'orders/production'
 
 const top = mkdtempSync(join(tmpdir(), 'pinfetch-signed-'))
 afterAll(() => rmSync(top, { recursive: true, force: true }))
@@ -54,7 +55,10 @@ function signed(
   expires = '2099-01-01',
 ): PolicySignatures {
   const policy = readFileSync(path)
-  return signPolicy({ policy, version, expires }, by.map(({ privateKey }) => privateKey) as never)
+  return signPolicy(
+    { policy, name, version, expires },
+    by.map(({ privateKey }) => privateKey) as never,
+  )
 }
 
 /** A signed policy file with the pin A. */
@@ -65,17 +69,19 @@ function signedFile(version = 1, by: Pair[] = [ours], expires?: string): string 
   return path
 }
 
-const read = (path: string, verify: VerifyPolicy = { keys }) => Policy.fromFile(path, { verify })
+const read = (path: string, verify: VerifyPolicy = { keys, name }) =>
+  Policy.fromFile(path, { verify })
 
 test('what is signed are these bytes', () => {
   const made = signPolicy(
-    { policy: 'policy', version: 7, expires: '2099-01-01T00:00:00Z' },
+    { policy: 'policy', name, version: 7, expires: '2099-01-01T00:00:00Z' },
     ours.privateKey as never,
   )
   const digest = createHash('sha256').update('policy').digest('hex')
-  const text = `pinfetch signed policy 1\nversion 7\nexpires 2099-01-01T00:00:00Z\npolicy ${digest}\nlock none\n`
+  const text = `pinfetch signed policy 1\nname orders/production\nversion 7\nexpires 2099-01-01T00:00:00Z\npolicy ${digest}\nlock none\n`
   expect(made).toEqual({
     format: 1,
+    name,
     version: 7,
     expires: '2099-01-01T00:00:00Z',
     signatures: [
@@ -90,8 +96,13 @@ test('what is signed are these bytes', () => {
 test('a signed file is read, and its signature is told', async () => {
   const path = signedFile(3)
   expect(pinsOf(await read(path))).toEqual([A])
-  const { signature } = await PolicyFile.read(path, { verify: { keys } })
-  expect(signature).toEqual({ version: 3, expires: new Date('2099-01-01'), keys: [idOf(ours)] })
+  const { signature } = await PolicyFile.read(path, { verify: { keys, name } })
+  expect(signature).toEqual({
+    name,
+    version: 3,
+    expires: new Date('2099-01-01'),
+    keys: [idOf(ours)],
+  })
   expect((await PolicyFile.read(path)).signature).toBe(null)
 })
 
@@ -102,7 +113,7 @@ test.each([
   ['a KeyObject', ours.publicKey],
   ['a list', [theirs.publicKey, ours.publicKey]],
 ])('a key may be %s', async (_name, keys) => {
-  expect(pinsOf(await read(signedFile(), { keys: keys as never }))).toEqual([A])
+  expect(pinsOf(await read(signedFile(), { keys: keys as never, name }))).toEqual([A])
 })
 
 describe('is refused:', () => {
@@ -181,6 +192,8 @@ describe('is refused:', () => {
       [
         ['of another format', { format: 2 }],
         ['with more in it', { more: 1 }],
+        ['without a name', { name: undefined }],
+        ['with two lines for a name', { name: 'a\nversion 9' }],
         ['without a version', { version: undefined }],
         ['of version 0', { version: 0 }],
         ['of a broken version', { version: 1.5 }],
@@ -210,6 +223,27 @@ describe('is refused:', () => {
     await read(path)
   })
 
+  test('another policy that the same key has signed', async () => {
+    const path = newPath()
+    writeFileSync(path, textOf(B))
+    const file = { policy: textOf(B), version: 9, expires: '2099-01-01' }
+    const staging = signPolicy({ ...file, name: 'orders/staging' }, ours.privateKey as never)
+    put(path, staging)
+    await expect(read(path)).rejects.toMatchObject({
+      code: 'ERR_POLICY_SIGNATURE',
+      message: expect.stringContaining(
+        'is of the policy "orders/staging", and the one of verify.name is "orders/production"',
+      ),
+    })
+    put(path, { ...staging, name })
+    await expect(read(path)).rejects.toMatchObject({
+      code: 'ERR_POLICY_SIGNATURE',
+      message: expect.stringContaining('is not of this policy'),
+    })
+    put(path, staging) // the control: it is good for whoever asks for it
+    expect(pinsOf(await read(path, { keys, name: 'orders/staging' }))).toEqual([B])
+  })
+
   test('a lock that is not the one that was signed', async () => {
     const path = newPath()
     writeFileSync(path, textOf('ca:letsencrypt'))
@@ -219,7 +253,7 @@ describe('is refused:', () => {
     put(
       path,
       signPolicy(
-        { policy: textOf('ca:letsencrypt'), lock, version: 1, expires: '2099-01-01' },
+        { policy: textOf('ca:letsencrypt'), lock, name, version: 1, expires: '2099-01-01' },
         ours.privateKey as never,
       ),
     )
@@ -252,6 +286,7 @@ describe('is refused:', () => {
 describe('of several keys', () => {
   const two: VerifyPolicy = {
     keys: [ours, theirs, third].map(({ publicKey }) => publicKey) as never,
+    name,
     threshold: 2,
   }
 
@@ -266,7 +301,7 @@ describe('of several keys', () => {
   test('one key counts once, however often it has signed', async () => {
     const path = signedFile(1, [ours, ours])
     await expect(read(path, two)).rejects.toMatchObject({ code: 'ERR_POLICY_SIGNATURE' })
-    const twice = { keys: [ours.publicKey, ours.publicKey] as never, threshold: 2 }
+    const twice = { keys: [ours.publicKey, ours.publicKey] as never, name, threshold: 2 }
     await expect(read(path, twice)).rejects.toMatchObject({ code: 'ERR_POLICY_INVALID_OPTION' })
   })
 
@@ -282,7 +317,7 @@ describe('of several keys', () => {
 describe('a version', () => {
   test('that is older than what was seen is refused, also after a restart', async () => {
     const state = `${newPath()}.state`
-    const verify = () => ({ keys, state }) // a verifier of its own for each
+    const verify = () => ({ keys, name, state }) // a verifier of its own for each
     const path = signedFile(5)
     const old = signedFile(4)
     expect(pinsOf(await read(old))).toEqual([A]) // the control: by itself it is good
@@ -299,21 +334,23 @@ describe('a version', () => {
   test('stands for one policy, whenever its signature ends', async () => {
     const state = `${newPath()}.state`
     const path = signedFile(5)
-    await read(path, { keys, state })
+    await read(path, { keys, name, state })
     put(path, signed(path, 5, [ours], '2099-06-01'))
-    await read(path, { keys, state })
+    await read(path, { keys, name, state })
     writeFileSync(path, textOf(B))
     put(path, signed(path, 5))
-    await expect(read(path, { keys, state })).rejects.toMatchObject({ code: 'ERR_POLICY_ROLLBACK' })
+    await expect(read(path, { keys, name, state })).rejects.toMatchObject({
+      code: 'ERR_POLICY_ROLLBACK',
+    })
     put(path, signed(path, 6))
-    expect(pinsOf(await read(path, { keys, state }))).toEqual([B])
+    expect(pinsOf(await read(path, { keys, name, state }))).toEqual([B])
   })
 
   test('is not seen when it is refused', async () => {
     const state = `${newPath()}.state`
-    await expect(read(signedFile(9, [theirs]), { keys, state })).rejects.toThrow()
-    await expect(read(signedFile(9, [ours], '2020-01-01'), { keys, state })).rejects.toThrow()
-    await read(signedFile(1), { keys, state })
+    await expect(read(signedFile(9, [theirs]), { keys, name, state })).rejects.toThrow()
+    await expect(read(signedFile(9, [ours], '2020-01-01'), { keys, name, state })).rejects.toThrow()
+    await read(signedFile(1), { keys, name, state })
   })
 
   test('is refused when what was seen cannot be read', async () => {
@@ -321,14 +358,14 @@ describe('a version', () => {
     const path = signedFile(1)
     for (const text of ['', '{}', '[]', '{"version": "1", "content": "x"}']) {
       writeFileSync(state, text)
-      await expect(read(path, { keys, state })).rejects.toMatchObject({
+      await expect(read(path, { keys, name, state })).rejects.toMatchObject({
         code: 'ERR_POLICY_ROLLBACK',
         message: expect.stringContaining(state),
       })
     }
     rmSync(state)
-    await read(path, { keys, state })
-    await expect(read(path, { keys, state: join(state, 'x') })).rejects.toMatchObject({
+    await read(path, { keys, name, state })
+    await expect(read(path, { keys, name, state: join(state, 'x') })).rejects.toMatchObject({
       code: 'ENOTDIR',
     })
   })
@@ -339,7 +376,7 @@ describe('a watched file', () => {
 
   test('takes signed policies alone, and no older one', async () => {
     const path = signedFile(2)
-    await using policy = await Policy.watch(path, { debounce: 30, verify: { keys } })
+    await using policy = await Policy.watch(path, { debounce: 30, verify: { keys, name } })
     expect(policy.signature).toMatchObject({ version: 2 })
 
     let fault = next(policy, 'fault')
@@ -364,7 +401,7 @@ describe('a watched file', () => {
 
   test('whose signature ends is a fault, and its policy stays until there is another', async () => {
     const path = signedFile(1, [ours], '2098-01-01')
-    await using policy = await Policy.watch(path, { debounce: 5, poll: 10, verify: { keys } })
+    await using policy = await Policy.watch(path, { debounce: 5, poll: 10, verify: { keys, name } })
     vi.useFakeTimers({ toFake: ['Date'] })
     const fault = next(policy, 'fault')
     vi.setSystemTime(new Date('2098-01-01'))
@@ -380,7 +417,7 @@ describe('a watched file', () => {
 
   test('is not begun without its signature', async () => {
     const path = signedFile(1, [theirs])
-    await expect(Policy.watch(path, { verify: { keys } })).rejects.toMatchObject({
+    await expect(Policy.watch(path, { verify: { keys, name } })).rejects.toMatchObject({
       code: 'ERR_POLICY_SIGNATURE',
     })
   })
@@ -388,7 +425,7 @@ describe('a watched file', () => {
 
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 test.each([
-  [1, 'verify is a number: give { keys }'],
+  [1, 'verify is a number: give { keys, name }'],
   [{}, 'verify.keys is empty'],
   [{ keys: [] }, 'verify.keys is empty'],
   [{ keys, key: 1 }, 'did you mean keys?'],
@@ -400,9 +437,13 @@ test.each([
     'verify.keys[0] is no public key',
   ],
   [{ keys: ec.publicKey }, 'verify.keys[0] is a key of ec: give one of Ed25519'],
-  [{ keys, threshold: 0 }, 'verify.threshold is 0'],
-  [{ keys, threshold: 2 }, 'verify.threshold is 2, and there are 1 keys'],
-  [{ keys, state: '' }, 'verify.state is a string'],
+  [{ keys }, 'verify.name is missing: name the policy by 1 to 100 visible characters of ASCII'],
+  [{ keys, name: 1 }, 'verify.name is a number'],
+  [{ keys, name: '' }, 'verify.name is no such name'],
+  [{ keys, name: 'a b' }, 'verify.name is no such name'],
+  [{ keys, name, threshold: 0 }, 'verify.threshold is 0'],
+  [{ keys, name, threshold: 2 }, 'verify.threshold is 2, and there are 1 keys'],
+  [{ keys, name, state: '' }, 'verify.state is a string'],
 ])('refuses the option %j', async (verify, message) => {
   const refused = expect.objectContaining({
     code: 'ERR_POLICY_INVALID_OPTION',
@@ -458,10 +499,12 @@ console.log(policy.lookup('a.test').pins.length)\n`,
 })
 
 test.each([
+  [{ name: 'a\nb' }, 'name is no such name'],
+  [{ name: undefined as never }, 'name is missing'],
   [{ version: 0 }, 'version is no whole number'],
   [{ expires: 'soon' }, 'expires is no date'],
 ])('signs nothing with %j', (more, message) => {
-  const good = { policy: 'x', version: 1, expires: '2099-01-01' }
+  const good = { policy: 'x', name, version: 1, expires: '2099-01-01' }
   expect(() => signPolicy({ ...good, ...more }, ours.privateKey as never)).toThrow(message)
   expect(() => signPolicy(good, ours.publicKey as never)).toThrow('keys[0] is no private key')
   signPolicy(good, ours.privateKey as never)

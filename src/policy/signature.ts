@@ -2,7 +2,7 @@
 // the format, byte for byte.
 //
 // Keys are of Ed25519 (RFC 8032), which Node itself verifies. What is signed is a few lines of text, so that any tool can
-// sign and verify: the version and the end of the signature, and the digests of the files.
+// sign and verify: the name of the policy, the version and the end of the signature, and the digests of the files.
 
 import {
   createHash,
@@ -25,6 +25,8 @@ export type SigningKeyInput = string | Uint8Array | KeyObject
 export interface VerifyPolicy {
   /** The public keys, of which each may sign. */
   readonly keys: SigningKeyInput | readonly SigningKeyInput[]
+  /** Which policy it must be: as it was signed. Else the file of another that the same key has signed would do. */
+  readonly name: string
   /** How many of them must have signed. @default 1 */
   readonly threshold?: number | undefined
   /**
@@ -36,6 +38,8 @@ export interface VerifyPolicy {
 
 /** What the signature of a policy file says, once it is verified. */
 export interface PolicySignature {
+  /** Which policy it is. */
+  readonly name: string
   /** Counts up with each policy. */
   readonly version: number
   /** When it ends. */
@@ -50,6 +54,8 @@ export interface PolicyToSign {
   readonly policy: string | Uint8Array
   /** What its lock holds, where it has named sets such as `ca:letsencrypt`. */
   readonly lock?: string | Uint8Array | null | undefined
+  /** Which policy it is: 1 to 100 visible characters of ASCII, such as `orders/production`. It is signed with it. */
+  readonly name: string
   /** A whole number from 1: higher than that of every policy that was signed before. */
   readonly version: number
   /** When the signature ends: a date as policy files have it. */
@@ -59,6 +65,7 @@ export interface PolicyToSign {
 /** A signature file, `policy.json.sig` beside `policy.json`. */
 export interface PolicySignatures {
   readonly format: 1
+  readonly name: string
   readonly version: number
   readonly expires: string
   readonly signatures: readonly { readonly key: string; readonly signature: string }[]
@@ -72,27 +79,32 @@ interface Signed {
 
 /** Signs a policy; gives what its signature file holds. Throws a {@link PolicyError} for a key that is none of Ed25519. */
 export function signPolicy(
-  { policy, lock, version, expires }: PolicyToSign,
+  { policy, lock, name, version, expires }: PolicyToSign,
   keys: SigningKeyInput | readonly SigningKeyInput[],
 ): PolicySignatures {
   const wrong = (message: string) => invalidOption('sign', message)
+  if (!isPolicyName(name)) throw wrong(`name is ${describeName(name)}`)
   const end = expires instanceof Date ? expires.toISOString() : expires
   if (typeof end !== 'string' || readDate(end) === null)
     throw wrong('expires is no date: give a day such as "2027-03-01", or a moment')
   if (!Number.isSafeInteger(version) || version < 1)
     throw wrong('version is no whole number from 1')
-  const text = signedText(version, end, { policy: bytesOf(policy), lock: bytesOf(lock ?? null) })
+  const files = { policy: bytesOf(policy), lock: bytesOf(lock ?? null) }
+  const text = signedText({ name, version, expires: end }, files)
   const signatures = listOf(keys).map((input, index) => {
     const key = readKey(input, `keys[${index}]`, 'private', 'keys')
     return { key: idOf(createPublicKey(key)), signature: sign(null, text, key).toString('base64') }
   })
-  return { format: 1, version, expires: end, signatures }
+  return { format: 1, name, version, expires: end, signatures }
 }
 
 /** What is signed, byte for byte. */
-function signedText(version: number, expires: string, { policy, lock }: Signed): Buffer {
+function signedText(
+  { name, version, expires }: Pick<PolicySignatures, 'name' | 'version' | 'expires'>,
+  { policy, lock }: Signed,
+): Buffer {
   return Buffer.from(
-    `pinfetch signed policy 1\nversion ${version}\nexpires ${expires}\n` +
+    `pinfetch signed policy 1\nname ${name}\nversion ${version}\nexpires ${expires}\n` +
       `policy ${digest(policy)}\nlock ${lock === null ? 'none' : digest(lock)}\n`,
   )
 }
@@ -116,6 +128,7 @@ interface Highest {
 /** Verifies signatures, and keeps what it has seen. */
 export class Verifier {
   readonly #keys: ReadonlyMap<string, KeyObject>
+  readonly #name: string
   readonly #threshold: number
   readonly #state: string | null
   #highest: Highest | null = null
@@ -130,6 +143,8 @@ export class Verifier {
       keys.set(idOf(key), key)
     }
     if (keys.size === 0) throw wrongOption('verify.keys is empty: give at least one public key')
+    const name = own.get('name')
+    if (!isPolicyName(name)) throw wrongOption(`verify.name is ${describeName(name)}`)
     const threshold = own.get('threshold') ?? 1
     if (typeof threshold !== 'number' || !Number.isInteger(threshold) || threshold < 1)
       throw wrongOption(`verify.threshold is ${describe(threshold)}: give a whole number from 1`)
@@ -139,31 +154,37 @@ export class Verifier {
     if (state !== null && (typeof state !== 'string' || state === ''))
       throw wrongOption(`verify.state is ${nameOf(state)}: give the path of a file`)
     this.#keys = keys
+    this.#name = name
     this.#threshold = threshold
     this.#state = state
   }
 
   /** Verifies the policy file at `path`, whose bytes are `signed`. Rejects with a {@link PolicyError} of a code of its own. */
   async verify(path: string, signed: Signed): Promise<PolicySignature> {
-    const name = signatureNameOf(path)
+    const file = signatureNameOf(path)
     let text: string
     try {
-      text = await readFile(name, 'utf8')
+      text = await readFile(file, 'utf8')
     } catch (cause) {
       if (!(cause instanceof Error) || Reflect.get(cause, 'code') !== 'ENOENT') throw cause
       throw new PolicyError(
         'ERR_POLICY_UNSIGNED',
-        `${path}: there is no signature, ${name}: pinfetch sign ${path}`,
+        `${path}: there is no signature, ${file}: pinfetch sign --name ${this.#name} ${path}`,
         { file: path },
         { cause },
       )
     }
     const refuse = (code: ErrorCode, problem: string) =>
-      new PolicyError(code, `${name}: ${problem}`, { file: path })
-    const { version, expires, signatures } = readSignatures(text, (problem) =>
+      new PolicyError(code, `${file}: ${problem}`, { file: path })
+    const { name, version, expires, signatures } = readSignatures(text, (problem) =>
       refuse('ERR_POLICY_SIGNATURE', problem),
     )
-    const bytes = signedText(version, expires, signed)
+    if (name !== this.#name)
+      throw refuse(
+        'ERR_POLICY_SIGNATURE',
+        `is of the policy ${JSON.stringify(name)}, and the one of verify.name is ${JSON.stringify(this.#name)}`,
+      )
+    const bytes = signedText({ name, version, expires }, signed)
     const valid = new Set<string>()
     const invalid = new Set<string>()
     for (const { key, signature } of signatures) {
@@ -185,7 +206,7 @@ export class Verifier {
     if (end.getTime() <= Date.now())
       throw refuse('ERR_POLICY_SIGNATURE_EXPIRED', `the signature ended at ${expires}`)
     await this.#compare(version, signed, refuse)
-    return { version, expires: end, keys: [...valid] }
+    return { name, version, expires: end, keys: [...valid] }
   }
 
   /** Refuses a version that is older than one that was seen, and keeps one that is newer. */
@@ -272,10 +293,11 @@ export function parsePolicySignatures(text: string, file: string): PolicySignatu
 function readSignatures(text: string, wrong: (problem: string) => PolicyError): PolicySignatures {
   const value = parsed(text)
   if (value === null) throw wrong('is no JSON object: it is written by pinfetch sign')
-  const { format, version, expires, signatures, ...more } = value
+  const { format, name, version, expires, signatures, ...more } = value
   const [unknown] = Object.keys(more)
   if (unknown !== undefined) throw wrong(`a signature has no member ${JSON.stringify(unknown)}`)
   if (format !== 1) throw wrong('the format of a signature is 1')
+  if (!isPolicyName(name)) throw wrong(`"name" is ${describeName(name)}`)
   if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 1)
     throw wrong('"version" is no whole number from 1')
   if (typeof expires !== 'string' || readDate(expires) === null) throw wrong('"expires" is no date')
@@ -283,6 +305,7 @@ function readSignatures(text: string, wrong: (problem: string) => PolicyError): 
     throw wrong('"signatures" is no list of them')
   return {
     format,
+    name,
     version,
     expires,
     signatures: signatures.map((entry: unknown) => {
@@ -293,6 +316,19 @@ function readSignatures(text: string, wrong: (problem: string) => PolicyError): 
       return { key, signature }
     }),
   }
+}
+
+/** Visible ASCII, so that a name is one line of what is signed, and looks like no other. */
+const NAME = /^[!-~]{1,100}$/
+
+function isPolicyName(name: unknown): name is string {
+  return typeof name === 'string' && NAME.test(name)
+}
+
+function describeName(name: unknown): string {
+  const found =
+    name === undefined ? 'missing' : typeof name === 'string' ? 'no such name' : nameOf(name)
+  return `${found}: name the policy by 1 to 100 visible characters of ASCII, such as orders/production`
 }
 
 /** A JSON object; null for anything else. */
@@ -368,11 +404,11 @@ function listOf(value: unknown): readonly unknown[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value]
 }
 
-const NAMES = ['keys', 'threshold', 'state'] as const
+const NAMES = ['keys', 'name', 'threshold', 'state'] as const
 
 function readOwn(value: unknown): ReadonlyMap<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw wrongOption(`verify is ${nameOf(value)}: give { keys }`)
+    throw wrongOption(`verify is ${nameOf(value)}: give { keys, name }`)
   const own = new Map<string, unknown>(Object.entries(value))
   for (const name of own.keys()) {
     if ((NAMES as readonly string[]).includes(name)) continue

@@ -14,12 +14,13 @@ import { codeOf, EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
 import { writeWhole } from '../replace-file.js'
 
-export const SIGN_HELP = `Usage: pinfetch sign [options] --key KEY FILE
-       pinfetch sign --check --public-key KEY FILE
+export const SIGN_HELP = `Usage: pinfetch sign [options] --name NAME --key KEY FILE
+       pinfetch sign --check --name NAME --public-key KEY FILE
 
 Signs a policy file, and its lock if it has named sets, with Ed25519 keys: FILE.sig. Or
 says whether the signature holds. No key is printed.
 
+  --name NAME           which policy it is, such as orders/production: clients ask for it
   --key FILE            the private key (PEM, or DER); repeatable
   --key-env NAME        the private key is in the environment variable NAME (PEM)
   --passphrase-file FILE
@@ -45,6 +46,7 @@ export async function sign(args: string[]): Promise<number> {
     args,
     allowPositionals: true,
     options: {
+      name: { type: 'string' },
       key: { type: 'string', multiple: true, default: [] },
       'key-env': { type: 'string', multiple: true, default: [] },
       'passphrase-file': { type: 'string' },
@@ -64,9 +66,10 @@ export async function sign(args: string[]): Promise<number> {
     await print(SIGN_HELP)
     return EXIT.ok
   }
-  const [name] = positionals
-  if (name === undefined || positionals.length > 1) throw new UsageError('give one policy file')
-  if (values.check) return check(name, values['public-key'], values.threshold, values.json)
+  const [path] = positionals
+  if (path === undefined || positionals.length > 1) throw new UsageError('give one policy file')
+  const name = readName(values.name)
+  if (values.check) return check(path, { ...values, name, publicKeys: values['public-key'] })
   if (values['public-key'].length > 0 || values.threshold !== undefined)
     throw new UsageError('--public-key and --threshold are for --check')
 
@@ -82,8 +85,8 @@ export async function sign(args: string[]): Promise<number> {
     }),
   ]
   if (keys.length === 0) throw new UsageError('give a private key with --key or --key-env')
-  const { policy, lock } = await readSound(name)
-  const signatureName = `${name}.sig`
+  const { policy, lock } = await readSound(path)
+  const signatureName = `${path}.sig`
   const before = await readBefore(signatureName)
   if (values.add && before === null)
     throw new UsageError(`--add: there is no ${signatureName} to add to`)
@@ -92,12 +95,18 @@ export async function sign(args: string[]): Promise<number> {
     [values.version, values.days, values.expires].some((value) => value !== undefined)
   )
     throw new UsageError('--add keeps version and end: leave out --version, --days and --expires')
+  if (before !== null && before.name !== name) {
+    const problem = `${signatureName} is of the policy ${before.name}, and --name is ${name}`
+    if (values.add) throw new UsageError(`--add: ${problem}`)
+    remark(problem)
+  }
   const made = signPolicy(
     values.add && before !== null
-      ? { policy, lock, version: before.version, expires: before.expires }
+      ? { policy, lock, name, version: before.version, expires: before.expires }
       : {
           policy,
           lock,
+          name,
           version: readVersion(values.version, before),
           expires: readEnd(values.days, values.expires),
         },
@@ -112,40 +121,42 @@ export async function sign(args: string[]): Promise<number> {
   } catch (cause) {
     throw FileError.of(signatureName, cause)
   }
-  const told = { file: signatureName, version: made.version, expires: made.expires }
+  const told = { file: signatureName, name, version: made.version, expires: made.expires }
   if (values.json)
     await print(`${JSON.stringify({ ...told, keys: signatures.map(({ key }) => key) })}\n`)
   else
     await print(
-      `${signatureName}: version ${told.version}, until ${told.expires}\n${signatures.map(({ key }) => `  ${key}\n`).join('')}`,
+      `${signatureName}: ${name}, version ${told.version}, until ${told.expires}\n${signatures.map(({ key }) => `  ${key}\n`).join('')}`,
     )
   return EXIT.ok
 }
 
-async function check(
-  name: string,
-  publicKeys: readonly string[],
-  threshold: string | undefined,
-  json: boolean,
-): Promise<number> {
+interface Check {
+  readonly name: string
+  readonly publicKeys: readonly string[]
+  readonly threshold?: string | undefined
+  readonly json: boolean
+}
+
+async function check(path: string, { name, publicKeys, threshold, json }: Check): Promise<number> {
   if (publicKeys.length === 0)
     throw new UsageError('give a key that may have signed with --public-key')
   if (threshold !== undefined && !/^[1-9]\d{0,2}$/.test(threshold))
     throw new UsageError(`--threshold is ${JSON.stringify(threshold)}: give a whole number from 1`)
   const keys = await Promise.all(publicKeys.map(readNamed))
   try {
-    const verify = { keys, threshold: threshold === undefined ? 1 : Number(threshold) }
-    const { signature } = await PolicyFile.read(name, { verify })
+    const verify = { keys, name, threshold: threshold === undefined ? 1 : Number(threshold) }
+    const { signature } = await PolicyFile.read(path, { verify })
     if (signature === null) throw new Error('no signature was asked for')
     const { version, expires } = signature
     await print(
       json
-        ? `${JSON.stringify({ file: `${name}.sig`, version, expires, keys: signature.keys })}\n`
-        : `${name}.sig: version ${version}, until ${expires.toISOString()}\n${signature.keys.map((key) => `  ${key}\n`).join('')}`,
+        ? `${JSON.stringify({ file: `${path}.sig`, name, version, expires, keys: signature.keys })}\n`
+        : `${path}.sig: ${name}, version ${version}, until ${expires.toISOString()}\n${signature.keys.map((key) => `  ${key}\n`).join('')}`,
     )
     return EXIT.ok
   } catch (cause) {
-    throw FileError.of(name, cause)
+    throw FileError.of(path, cause)
   }
 }
 
@@ -172,6 +183,15 @@ async function readBefore(name: string): Promise<PolicySignatures | null> {
     if (codeOf(cause) === 'ENOENT') return null
     throw FileError.of(name, cause)
   }
+}
+
+function readName(name: string | undefined): string {
+  if (name === undefined) throw new UsageError('give the name of the policy with --name')
+  if (!/^[!-~]{1,100}$/.test(name))
+    throw new UsageError(
+      `--name is ${JSON.stringify(name)}: give 1 to 100 visible characters of ASCII`,
+    )
+  return name
 }
 
 function readVersion(text: string | undefined, before: PolicySignatures | null): number {
