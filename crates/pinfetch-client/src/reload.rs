@@ -314,6 +314,9 @@ impl Plan {
         }
         state.counters.keep(policy);
         state.next_change = policy.next_change(self.now);
+        if state.next_change.is_some() {
+            gate.watch_clock(); // for connections that are open, though no request may come
+        }
         state.policy = policy.clone();
         closed
     }

@@ -450,7 +450,7 @@ impl Gate {
     }
 
     /// Judges live connections when the policy changes by itself. One task a client, and none for policies without dates.
-    fn watch_clock(self: &Arc<Self>) {
+    pub(crate) fn watch_clock(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
