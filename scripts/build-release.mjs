@@ -1,8 +1,8 @@
 // Builds the addon that a release ships: `npm run build:release -- [TRIPLE]`, by default for the platform of this machine.
 //
 // Linux goes through cargo-zigbuild (`pip install cargo-zigbuild ziglang`), which links against the C library of the
-// oldest system that is supported, whatever the building one has; macOS and Windows through cargo. The same sources
-// and tools give the same bytes in any folder: no path of this machine gets in.
+// oldest system that is supported, whatever the building one has; macOS and Windows through cargo. No path of
+// this machine gets in.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
