@@ -198,6 +198,43 @@ test('an HTTPS proxy is verified, and its pins hold', async () => {
   await expect(plain.get(server.url)).rejects.toMatchObject({ code: 'ERR_POLICY_PLAINTEXT' })
 })
 
+test.each(['https', 'http'])('the pin set of an %s: proxy ends as any other', async (scheme) => {
+  await using server = await startGenuine()
+  const pki = scheme === 'https' && { pki: server.pki }
+  await using proxy = await startProxy({ kind: 'connect', ...pki, to: server })
+  const place = `${server.hostname}:${proxy.port}`
+  const of = (at: Date, then: 'enforce' | 'report' | 'refuse') => {
+    // plain TCP has no path to enforce pins on
+    const mode = scheme === 'https' ? 'enforce' : 'report'
+    return { [place]: { pins: [server.leafPin], mode, expires: { at, then } } } as const
+  }
+  const past = new Date(Date.now() - 86_400_000)
+  const soon = new Date((Math.floor(Date.now() / 1000) + 86_400) * 1000)
+  const logged: unknown[] = []
+  await using client = clientOf(server, {
+    proxy: proxy.at(server.hostname),
+    pins: of(soon, 'refuse'),
+    logger: { warn: (message, facts) => void logged.push([message, facts.pattern]) },
+  })
+  expect((await client.get(server.url)).status).toBe(200)
+  expect(logged).toContainEqual(['a pin set ends soon', place])
+
+  const before = await proxy.stats()
+  expect(await client.setPins(of(past, 'refuse'))).toMatchObject({ closedConnections: 1 })
+  const refused = { code: 'ERR_POLICY_EXPIRED', port: proxy.port, pattern: place }
+  await expect(client.get(server.url)).rejects.toMatchObject(refused)
+  await using fresh = clientOf(server, {
+    proxy: proxy.at(server.hostname),
+    pins: of(past, 'refuse'),
+  })
+  await expect(fresh.get(server.url)).rejects.toMatchObject(refused)
+  expect((await proxy.stats()).accepted).toBe(before.accepted)
+
+  await client.setPins(of(past, 'enforce'))
+  expect((await client.get(server.url)).status).toBe(200)
+  expect(logged).toContainEqual(['a pin set has ended', place])
+})
+
 test('http: goes through an HTTP proxy in absolute form, with credentials for the proxy alone', async () => {
   const heads: Record<string, unknown>[] = []
   const server = createServer((request, response) => {

@@ -282,7 +282,8 @@ impl Plan {
     ) -> usize {
         let mut closed = 0;
         for change in self.changes {
-            gate.tell_endings(&change.key, &change.requirement, self.now, &mut state.told);
+            let (key, proxy) = (&change.key, change.proxy.as_ref());
+            gate.tell_endings(key, &change.requirement, proxy, self.now, &mut state.told);
             let Some(origin) = state.origins.get_mut(&change.key) else {
                 continue;
             };

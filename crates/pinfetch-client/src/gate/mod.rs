@@ -327,7 +327,7 @@ impl Gate {
                 state.seen.host(&key.host, key.port).count(self.now());
             })?;
             self.tell_unpinned(key, &requirement, &mut state.told);
-            self.tell_endings(key, &requirement, now, &mut state.told);
+            self.tell_endings(key, &requirement, proxy.as_ref(), now, &mut state.told);
             if state.origins.len() >= REMEMBERED_ORIGINS {
                 state.origins.retain(|_, origin| origin.is_in_use());
             }
@@ -365,6 +365,24 @@ impl Gate {
         key: &ConnectionKey,
         requirement: &Requirement,
     ) -> Result<(), RequestError> {
+        Self::admit_sets(key, requirement)?;
+        let (host, port) = (key.host.clone(), key.port);
+        if requirement.is_pinned() && key.scheme == Scheme::Http {
+            return Err(RequestError::Plaintext { host, port });
+        }
+        if !requirement.has_pins() && self.unpinned(requirement) == Unpinned::Refuse {
+            return Err(RequestError::Unpinned { host, port });
+        }
+        if key.scheme == Scheme::Http && key.http2 == Http2Choice::Only {
+            return Err(RequestError::Argument(
+                "http2 is 'only', and http: URLs have HTTP/1.1 alone: without TLS nobody agrees on HTTP/2".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What pin sets say of a server or a proxy whatever its path: one has ended and refuses it, or no path can meet them.
+    fn admit_sets(key: &ConnectionKey, requirement: &Requirement) -> Result<(), RequestError> {
         let (host, port) = (key.host.clone(), key.port);
         if let Some(Ending { pattern, expiry }) = requirement.refusal() {
             return Err(RequestError::Expired {
@@ -380,17 +398,6 @@ impl Gate {
                 code: Code::PolicyInvalidOption,
                 problem: problem.into(),
             });
-        }
-        if requirement.is_pinned() && key.scheme == Scheme::Http {
-            return Err(RequestError::Plaintext { host, port });
-        }
-        if !requirement.has_pins() && self.unpinned(requirement) == Unpinned::Refuse {
-            return Err(RequestError::Unpinned { host, port });
-        }
-        if key.scheme == Scheme::Http && key.http2 == Http2Choice::Only {
-            return Err(RequestError::Argument(
-                "http2 is 'only', and http: URLs have HTTP/1.1 alone: without TLS nobody agrees on HTTP/2".into(),
-            ));
         }
         Ok(())
     }
@@ -412,8 +419,27 @@ impl Gate {
         }
     }
 
-    /// Tells of pin sets that end soon, or have ended: once each.
+    /// Tells of pin sets that end soon, or have ended, the proxy's included: once each.
     pub(crate) fn tell_endings(
+        &self,
+        key: &ConnectionKey,
+        requirement: &Requirement,
+        proxy: Option<&ProxySide>,
+        now: i64,
+        told: &mut Told,
+    ) {
+        self.tell_own_endings(key, requirement, now, told);
+        if let (Some(side), Some(proxy)) = (proxy, &key.proxy) {
+            self.tell_own_endings(
+                &ConnectionKey::of_proxy(proxy),
+                &side.requirement,
+                now,
+                told,
+            );
+        }
+    }
+
+    fn tell_own_endings(
         &self,
         key: &ConnectionKey,
         requirement: &Requirement,
@@ -502,7 +528,7 @@ impl Gate {
     /// What `policy` demands of the proxy of `key`.
     ///
     /// # Errors
-    /// A pinned proxy without TLS.
+    /// A pinned proxy without TLS, and one that its pin sets refuse whatever its path.
     pub(crate) fn proxy_requirement(
         &self,
         policy: &Policy,
@@ -513,6 +539,7 @@ impl Gate {
         };
         let key = ConnectionKey::of_proxy(proxy);
         let requirement = Requirement::of(policy, &key, self.clock.now());
+        Self::admit_sets(&key, &requirement)?;
         if requirement.is_pinned() && !proxy.is_tls() {
             let (host, port) = (key.host, key.port);
             return Err(RequestError::Plaintext { host, port });
