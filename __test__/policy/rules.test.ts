@@ -223,6 +223,31 @@ describe('a pin set that has ended', () => {
     await expect(client.get(server.url)).rejects.toMatchObject({ code: 'ERR_POLICY_EXPIRED' })
   })
 
+  test.each(['is swapped in', 'is swapped in before another', 'is that of a client that closes'])(
+    'ends at its moment, for connections that are open, when it %s',
+    async (when) => {
+      await using server = await startGenuine({ behaviour: 'stall-body' })
+      const { hostname, ca, lookup, leafPin } = server
+      const of = (at?: number) => {
+        const expires = { at: new Date(at ?? 0), then: 'refuse' } as const
+        return new Policy({ [hostname]: { pins: [leafPin], ...(at !== undefined && { expires }) } })
+      }
+      const first = when === 'is swapped in' ? undefined : Date.now() + 86_400_000
+      const policy = new LivePolicy(of(first))
+      const client = new Client({ ca, lookup, pins: policy })
+      const response = client.get(server.url) // its body never ends
+      response.catch(() => {}) // looked at later
+      while ((await server.stats()).requests < 1);
+      const closing = when === 'is that of a client that closes' ? client.close() : undefined
+      const at = (Math.floor(Date.now() / 1000) + 2) * 1000
+      expect(await policy.set(of(at))).toMatchObject({ closedConnections: 0 })
+      await expect(response).rejects.toMatchObject({ code: 'ERR_POLICY_EXPIRED' })
+      expect(Date.now()).toBeGreaterThanOrEqual(at)
+      await (closing ?? client.close())
+    },
+    10_000,
+  )
+
   test('is told of, and so is one that ends soon, once each', async () => {
     const logged: string[] = []
     const soon = new Date((Math.floor(Date.now() / 1000) + 86_400) * 1000)

@@ -319,6 +319,7 @@ impl Plan {
             gate.watch_clock(); // for connections that are open, though no request may come
         }
         state.policy = policy.clone();
+        gate.reschedule(state);
         closed
     }
 }

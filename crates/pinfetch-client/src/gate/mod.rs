@@ -89,6 +89,8 @@ pub(crate) struct Gate {
     on_notice: OnNotice,
     /// Whether somebody waits for the policy's next change.
     watching: AtomicBool,
+    /// Wakes that one: the next change may have come nearer.
+    rescheduled: Arc<Notify>,
 }
 
 pub(crate) struct State {
@@ -215,6 +217,7 @@ impl Gate {
             clock,
             on_notice: environment.on_notice.clone(),
             watching: AtomicBool::new(false),
+            rescheduled: Arc::default(),
         })
     }
 
@@ -483,7 +486,7 @@ impl Gate {
         if self.watching.swap(true, Ordering::AcqRel) {
             return;
         }
-        let gate = Arc::downgrade(self);
+        let (gate, rescheduled) = (Arc::downgrade(self), self.rescheduled.clone());
         runtime.spawn(async move {
             loop {
                 let pause = {
@@ -491,16 +494,29 @@ impl Gate {
                     let mut state = gate.lock();
                     // what fails here fails for the next request, too, which tells
                     let _ = reload::tick(&gate, &mut state);
-                    let Some(next) = state.next_change.filter(|_| !state.closed) else {
+                    // a client that is closing waits for responses, which end at their date as ever
+                    let is_over = state.closed && state.origins.is_empty();
+                    let Some(next) = state.next_change.filter(|_| !is_over) else {
                         gate.watching.store(false, Ordering::Release); // under the lock: see `acquire`
                         return;
                     };
                     let left = next.saturating_sub(gate.clock.now());
                     Duration::from_secs(u64::try_from(left).unwrap_or(0)).clamp(TICK, LONGEST_TICK)
                 };
-                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = rescheduled.notified() => {}
+                }
             }
         });
+    }
+
+    /// A policy is in force whose next change is another.
+    pub(crate) fn reschedule(self: &Arc<Self>, state: &State) {
+        if state.next_change.is_some() {
+            self.watch_clock();
+            self.rescheduled.notify_one();
+        }
     }
 
     /// Which protocol the origin's connections speak, where nobody has to be asked.
@@ -659,7 +675,9 @@ impl Gate {
     /// A connection is free: it goes to the one who waited longest.
     fn free(self: &Arc<Self>, key: &Arc<ConnectionKey>, connection: Http1) {
         let mut state = self.lock();
-        if !connection.live.has_ended()
+        let ticked = reload::tick(self, &mut state); // whoever waits gets it under the policy of this moment
+        if ticked.is_ok()
+            && !connection.live.has_ended()
             && let Some(origin) = state.origins.get_mut(key)
         {
             return self.hand_out(key, origin, connection);

@@ -15,6 +15,7 @@ use crate::config::ConnectionKey;
 use crate::connect::Live;
 use crate::connect::revocable::Revocable;
 use crate::exchange::http2::keep_alive::{Verdict, Watch};
+use crate::reload::tick;
 
 /// An HTTP/2 connection, shared.
 #[derive(Clone)]
@@ -94,7 +95,11 @@ impl Gate {
 
     /// A stream of `key`'s origin may be free, or one of its connections takes no more requests.
     pub(super) fn streams_changed(self: &Arc<Self>, key: &Arc<ConnectionKey>) {
-        if let Some(origin) = self.lock().origins.get_mut(key) {
+        let mut state = self.lock();
+        if tick(self, &mut state).is_err() {
+            return; // which fails for the next request, too, and tells
+        }
+        if let Some(origin) = state.origins.get_mut(key) {
             self.serve_streams(origin);
             self.open_more(key, origin);
         }
