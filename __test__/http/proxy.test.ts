@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { Client } from '../../src/index.js'
 import { clientOf } from '../clients.js'
@@ -197,6 +197,63 @@ test('an HTTPS proxy is verified, and its pins hold', async () => {
   })
   await expect(plain.get(server.url)).rejects.toMatchObject({ code: 'ERR_POLICY_PLAINTEXT' })
 })
+
+test.each(['changes nothing', 'takes the pin of an HTTPS proxy out'])(
+  'a swap during the handshake with a proxy that %s',
+  async (swap) => {
+    await using server = await startGenuine()
+    const credentials = 'user:secret'
+    await using proxy = await startProxy({
+      kind: 'connect',
+      pki: server.pki,
+      to: server,
+      credentials,
+    })
+    // in front of the proxy stands one that holds back what the proxy says first, until it is told
+    let hold = () => {}
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      hold = resolve
+    })
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const sockets: Socket[] = []
+    const relay = createTcpServer((near) => {
+      const far = connect(proxy.port, '127.0.0.1')
+      for (const socket of [near, far]) sockets.push(socket.on('error', () => {})) // its end shows
+      near.pipe(far)
+      near.once('data', () => hold())
+      void released.then(() => far.pipe(near))
+    })
+    await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
+    const { port } = relay.address() as AddressInfo
+    const place = `${server.hostname}:${port}`
+    const pinned = (pin: string) => ({
+      [`${server.hostname}:${server.port}`]: [server.leafPin],
+      [place]: [pin],
+    })
+    await using client = clientOf(server, {
+      proxy: `https://${credentials}@${place}`,
+      pins: pinned(server.leafPin),
+    })
+    try {
+      const response = client.get(server.url)
+      response.catch(() => {}) // looked at later
+      await held
+      const stranger = `sha256/${Buffer.alloc(32, 7).toString('base64')}`
+      const isControl = swap === 'changes nothing'
+      await client.setPins(pinned(isControl ? server.leafPin : stranger))
+      release()
+      if (isControl) expect((await response).status).toBe(200)
+      else await expect(response).rejects.toMatchObject({ code: 'ERR_BAD_PIN', port })
+      expect((await proxy.stats()).authorities).toHaveLength(isControl ? 1 : 0)
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      relay.close()
+    }
+  },
+)
 
 test.each(['https', 'http'])('the pin set of an %s: proxy ends as any other', async (scheme) => {
   await using server = await startGenuine()

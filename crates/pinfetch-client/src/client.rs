@@ -585,12 +585,14 @@ impl Client {
         };
         let progress = Progress::new(Phase::Dns);
         let proxy = self.gate.proxy_side(&policy, &key, None)?;
+        let permits = |remote, path: Option<&_>| self.gate.permits(&key, remote, path);
         let route = Route {
             dialing: &self.gate.dialing,
             key: &key,
             proxy_tls: proxy.as_ref().and_then(|proxy| proxy.tls.as_deref()),
             proxy_record: proxy.as_ref().map(|proxy| &proxy.record),
             progress: &progress,
+            permits: &permits,
         };
         let looking = present(route, &tls);
         let limit = config.timeout.unwrap_or(Duration::MAX);

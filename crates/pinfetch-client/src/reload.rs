@@ -391,7 +391,7 @@ fn take_out(origin: &mut Origin, live: &Arc<Live>) {
 }
 
 /// What becomes of the requests to a host that was reached over `path`.
-fn refused_by(
+pub(crate) fn refused_by(
     remote: SocketAddr,
     refusal: &Refusal,
     path: Option<Arc<VerifiedPath>>,

@@ -382,7 +382,14 @@ pub(crate) struct Route<'a> {
     /// Who counts what goes through the proxy.
     pub(crate) proxy_record: Option<&'a Arc<ProxyRecord>>,
     pub(crate) progress: &'a Progress,
+    /// Whether the policy in force now lets anything be asked of the proxy at this address, by the path of the handshake
+    /// with it: the one that the handshake was begun under may be in force no more.
+    pub(crate) permits: &'a Permits<'a>,
 }
+
+/// See [`Route::permits`].
+pub(crate) type Permits<'a> =
+    dyn Fn(SocketAddr, Option<&Arc<VerifiedPath>>) -> Result<(), RequestError> + Sync + 'a;
 
 /// A way to the server, on which nothing was sent.
 struct Way {
@@ -483,6 +490,7 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
         proxy_tls,
         proxy_record,
         progress,
+        permits,
     } = route;
     let begun = Instant::now();
     let times = |dns| ConnectTimes {
@@ -532,6 +540,7 @@ async fn open(route: Route<'_>) -> Result<Way, RequestError> {
             (Socket::Tls(Box::new(stream)), path)
         }
     };
+    permits(remote, proxy_path.as_ref())?; // credentials and the server's name leave only now
     let socket = if key.is_forwarded() {
         socket
     } else {

@@ -52,12 +52,14 @@ impl Attempt {
     pub(super) async fn run(mut self, progress: Arc<Progress>) {
         self.settled = false;
         let limit = self.limit();
+        let permits = |remote, path: Option<&_>| self.gate.permits(&self.key, remote, path);
         let route = Route {
             dialing: &self.gate.dialing,
             key: &self.key,
             proxy_tls: self.proxy_tls.as_deref(),
             proxy_record: self.proxy_record.as_ref(),
             progress: &progress,
+            permits: &permits,
         };
         let connecting = connect(route, self.tls.as_deref());
         let outcome = match tokio::time::timeout(limit, connecting).await {

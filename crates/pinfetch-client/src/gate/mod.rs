@@ -591,6 +591,30 @@ impl Gate {
         }))
     }
 
+    /// Judges the proxy of `key`, at `remote`, under the policy in force now, by the path of the handshake with it.
+    ///
+    /// # Errors
+    /// Whatever a request through that proxy would be refused with.
+    pub(crate) fn permits(
+        &self,
+        key: &ConnectionKey,
+        remote: SocketAddr,
+        path: Option<&Arc<VerifiedPath>>,
+    ) -> Result<(), RequestError> {
+        let policy = self.lock().policy.clone();
+        let (Some(proxy), Some(requirement)) = (&key.proxy, self.proxy_requirement(&policy, key)?)
+        else {
+            return Ok(());
+        };
+        match requirement.judge(path.map(AsRef::as_ref)) {
+            Verdict::Accept(_) => Ok(()),
+            Verdict::Refuse(refusal) => {
+                let key = ConnectionKey::of_proxy(proxy);
+                Err(reload::refused_by(remote, &refusal, path.cloned(), &key))
+            }
+        }
+    }
+
     fn ready_lease(
         self: &Arc<Self>,
         key: &Arc<ConnectionKey>,
