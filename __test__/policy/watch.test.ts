@@ -293,6 +293,14 @@ describe('a client of a watched policy', () => {
     expect((await client.get(url)).status).toBe(200)
     await expect(policy.reload()).rejects.toMatchObject({ code: 'ERR_POLICY_CUTS_OFF' })
 
+    // in an emergency, this once
+    await expect(policy.reload({ force: 1 as never })).rejects.toMatchObject({
+      code: 'ERR_POLICY_INVALID_OPTION',
+    })
+    expect(await policy.reload({ force: true })).toMatchObject({ closedConnections: 1 })
+    expect(policy.fault).toBe(null)
+    await expect(client.get(url)).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
+
     await using forced = await Policy.watch(path, { ...quick, force: true })
     await using other = new Client({ ca, lookup, pins: forced })
     await expect(other.get(url)).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })

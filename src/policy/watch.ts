@@ -12,7 +12,7 @@ import { nearestOf } from '../nearest.js'
 import { readLogger } from '../options.js'
 import { encodedPolicy, setWatch } from '../policy.js'
 import { PolicyFile, type ReadPolicy, readPolicy } from '../policy-file/file.js'
-import type { PolicySwap } from '../swap.js'
+import { type PolicySwap, readForce, type SwapOptions } from '../swap.js'
 import { type PolicySignature, signatureNameOf, Verifier, type VerifyPolicy } from './signature.js'
 
 /** How a policy file is followed. */
@@ -87,8 +87,8 @@ export class WatchedPolicy extends LivePolicy {
   readonly #poll: NodeJS.Timeout
   #soon: NodeJS.Timeout | null = null
   #firstHint = 0
-  /** What the file looked like when it was last read; null when it is to be read in any case. */
-  #look: string | null
+  /** What the file looked like when it was last read. */
+  #look: string
   #fault: unknown = null
   #reading: Promise<unknown> = Promise.resolve()
   /** How many reads wait or are under way. */
@@ -96,7 +96,7 @@ export class WatchedPolicy extends LivePolicy {
   #isEnded = false
 
   /** @internal */
-  constructor(file: string, read: ReadPolicy, look: string | null, settings: Settings) {
+  constructor(file: string, read: ReadPolicy, look: string, settings: Settings) {
     super(read.policy)
     this.file = file
     this.#path = resolve(file)
@@ -140,15 +140,20 @@ export class WatchedPolicy extends LivePolicy {
   /**
    * Reads the file now. Resolves to what has changed, null for nothing; rejects with the fault, which is told besides.
    *
+   * With `force`, this once, its policy takes effect even where it closes connections that have traffic: for a key that was
+   * stolen, whose servers are not to be talked to any longer.
+   *
+   * @param options.force @default as the policy is watched
+   *
    * @example
    * ```ts
    * process.on('SIGHUP', () => policy.reload().catch(() => {})) // the fault is told by its event
    * ```
    */
-  async reload(): Promise<PolicySwap | null> {
+  async reload(options?: SwapOptions): Promise<PolicySwap | null> {
     if (this.#isEnded) throw new PinfetchError('ERR_CLIENT_CLOSED', 'the policy is closed')
-    this.#look = null
-    const swap = await this.#read()
+    const force = readForce(options, this.#options.force)
+    const swap = await this.#read(force, true)
     if (this.#fault !== null) throw this.#fault
     return swap
   }
@@ -212,30 +217,31 @@ export class WatchedPolicy extends LivePolicy {
     this.#soon.unref()
   }
 
-  /** Reads the file if it looks otherwise than before, after whoever is at it. Never rejects. */
-  #read(): Promise<PolicySwap | null> {
+  /** Reads the file if it looks otherwise than before, or was asked to, after whoever is at it. Never rejects. */
+  #read(force = this.#options.force, isAsked = false): Promise<PolicySwap | null> {
     this.#underWay += 1
-    const reading = this.#reading.then(() => this.#readNow())
+    const reading = this.#reading.then(() => this.#readNow(force, isAsked))
     this.#reading = reading.finally(() => {
       this.#underWay -= 1
     })
     return reading
   }
 
-  async #readNow(): Promise<PolicySwap | null> {
+  async #readNow(force: boolean, isAsked: boolean): Promise<PolicySwap | null> {
     if (this.#isEnded) return null
     try {
       await this.#follow()
       const look = await lookAt(this.#paths)
       // a policy that was refused for its traffic may be accepted later, as it stands
-      if (look === this.#look && !isOfTraffic(this.#fault) && !this.#hasEnded()) return null
+      if (!isAsked && look === this.#look && !isOfTraffic(this.#fault) && !this.#hasEnded())
+        return null
       this.#look = look
       const options = { environment: this.#environment, verify: this.#verifier }
       const read = await readPolicy(this.file, options)
       const { policy, signature } = read
       this.#paths = pathsOf(this.#path, read)
       const isSame = equals(encodedPolicy(policy), encodedPolicy(this.policy))
-      const swap = isSame ? null : await super.set(policy, { force: this.#options.force })
+      const swap = isSame ? null : await super.set(policy, { force })
       this.#signature = signature
       this.#fault = null
       if (swap !== null && this.#logger !== null)
