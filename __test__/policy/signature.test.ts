@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
@@ -351,6 +351,42 @@ describe('a version', () => {
     await expect(read(signedFile(9, [theirs]), { keys, name, state })).rejects.toThrow()
     await expect(read(signedFile(9, [ours], '2020-01-01'), { keys, name, state })).rejects.toThrow()
     await read(signedFile(1), { keys, name, state })
+  })
+
+  test('that could not be kept is kept by the next read', async () => {
+    const place = `${newPath()}.d`
+    mkdirSync(place)
+    const state = join(place, 'seen')
+    const path = signedFile(1)
+    await using policy = await Policy.watch(path, {
+      debounce: 60_000,
+      verify: { keys, name, state },
+    })
+    rmSync(place, { recursive: true })
+    put(path, signed(path, 3))
+    await expect(policy.reload()).rejects.toMatchObject({ code: 'ENOENT' })
+    mkdirSync(place)
+    await policy.reload()
+    expect(JSON.parse(readFileSync(state, 'utf8'))).toMatchObject({ version: 3 })
+    await expect(read(signedFile(2), { keys, name, state })).rejects.toMatchObject({
+      code: 'ERR_POLICY_ROLLBACK',
+    })
+    rmSync(state) // one that was deleted is made again
+    await policy.reload()
+    expect(JSON.parse(readFileSync(state, 'utf8'))).toMatchObject({ version: 3 })
+  })
+
+  test('is not kept over a higher one that is read at the same time', async () => {
+    const older = signedFile(1)
+    const newer = signedFile(2)
+    for (let round = 0; round < 10; round++) {
+      const state = `${newPath()}.state`
+      const verify = { keys, name, state }
+      const paths = [older, newer, older, newer, older]
+      const readings = await Promise.allSettled(paths.map((path) => read(path, verify)))
+      expect(JSON.parse(readFileSync(state, 'utf8'))).toMatchObject({ version: 2 })
+      expect(readings[1]).toMatchObject({ status: 'fulfilled' })
+    }
   })
 
   test('is refused when what was seen cannot be read', async () => {

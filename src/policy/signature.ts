@@ -31,7 +31,7 @@ export interface VerifyPolicy {
   readonly threshold?: number | undefined
   /**
    * A file that keeps the highest version that was seen, so that an older one is refused after a restart, too; it is made
-   * when it is not there. @default none: only what is watched is compared, with what it had before
+   * when it is not there. Of this policy, and of one process at a time. @default none: only what is watched is compared, with what it had before
    */
   readonly state?: string | undefined
 }
@@ -125,6 +125,9 @@ interface Highest {
   readonly content: string
 }
 
+/** Versions are compared and kept one after the other, so that no lower one is written over a higher one. */
+let turn: Promise<void> = Promise.resolve()
+
 /** Verifies signatures, and keeps what it has seen. */
 export class Verifier {
   readonly #keys: ReadonlyMap<string, KeyObject>
@@ -205,7 +208,9 @@ export class Verifier {
     if (end === null) throw refuse('ERR_POLICY_SIGNATURE', `${expires} is no date`) // looked at before
     if (end.getTime() <= Date.now())
       throw refuse('ERR_POLICY_SIGNATURE_EXPIRED', `the signature ended at ${expires}`)
-    await this.#compare(version, signed, refuse)
+    const comparing = turn.then(() => this.#compare(version, signed, refuse))
+    turn = comparing.catch(() => {})
+    await comparing
     return { name, version, expires: end, keys: [...valid] }
   }
 
@@ -216,7 +221,8 @@ export class Verifier {
     refuse: (code: ErrorCode, problem: string) => PolicyError,
   ): Promise<void> {
     const content = digest(Buffer.from(`${digest(policy)} ${lock === null ? '' : digest(lock)}`))
-    for (const highest of [this.#highest, await this.#load()]) {
+    const kept = await this.#load()
+    for (const highest of [this.#highest, kept]) {
       if (highest === null) continue
       if (version < highest.version)
         throw refuse(
@@ -229,9 +235,10 @@ export class Verifier {
           `version ${version} was seen before, and it was another policy: a new one has a higher version`,
         )
     }
-    const isNew = version !== this.#highest?.version
-    this.#highest = { version, content }
-    if (isNew && this.#state !== null) await writeState(this.#state, this.#highest)
+    const seen = { version, content }
+    // kept first: what a full disk refuses is tried again by the next read, and not forgotten by a restart
+    if (this.#state !== null && kept?.version !== version) await writeState(this.#state, seen)
+    this.#highest = seen
   }
 
   async #load(): Promise<Highest | null> {
