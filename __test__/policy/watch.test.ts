@@ -203,6 +203,23 @@ test('trust anchors that the file names are followed, too', async () => {
   expect((await client.get(url)).status).toBe(200)
 })
 
+test('trust anchors that arrive after the file that names them are found', async () => {
+  const { path, policy } = await watched({ debounce: 5, poll: 20 })
+  await using _ = policy
+  await using server = await startGenuine()
+  const roots = join(folder(), 'new.pem') // in a folder that nothing in force leads to
+  const set = { pins: [B], trust: { ca: roots } }
+  const fault = next(policy, 'fault')
+  writeFileSync(path, JSON.stringify({ version: 1, hosts: { 'a.test': set } }))
+  expect((await fault).error).toMatchObject({ code: 'ERR_POLICY_INVALID_CA' })
+  expect(pinsOf(policy)).toEqual([A])
+  const swap = next(policy, 'swap')
+  writeFileSync(roots, server.ca)
+  await swap
+  expect(pinsOf(policy)).toEqual([B])
+  expect(policy.fault).toBe(null)
+})
+
 describe('a file that is broken for a while', () => {
   test.each<[name: string, damage: (path: string) => void, error: object]>([
     ['is empty', (path) => writeFileSync(path, ''), { code: 'ERR_POLICY_INVALID_OPTION' }],

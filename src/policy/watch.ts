@@ -26,7 +26,7 @@ export interface WatchOptions {
   readonly verify?: VerifyPolicy | undefined
   /**
    * Whether a policy takes effect even where it closes connections that have traffic. Otherwise it is a fault,
-   * `ERR_POLICY_CUTS_OFF`, and tried again at each `poll` for as long as the file says so. @default false
+   * `ERR_POLICY_CUTS_OFF`, and tried again as every fault is. @default false
    */
   readonly force?: boolean | undefined
   /** Milliseconds without a further change after which a change is read. @default 100 */
@@ -69,7 +69,7 @@ const LONGEST_DEBOUNCE = 10
  * `Policy.watch`.
  *
  * A file that is replaced, linked to another, deleted and written anew is followed. One that cannot be read, or whose policy
- * is refused, is a `fault`: the policy that it had last holds, and each change is another chance.
+ * is refused, is a `fault`: the policy that it had last holds, and each change is another chance, as is each `poll`.
  */
 export class WatchedPolicy extends LivePolicy {
   /** The file, as it was named. */
@@ -232,9 +232,9 @@ export class WatchedPolicy extends LivePolicy {
     try {
       await this.#follow()
       const look = await lookAt(this.#paths)
-      // a policy that was refused for its traffic may be accepted later, as it stands
-      if (!isAsked && look === this.#look && !isOfTraffic(this.#fault) && !this.#hasEnded())
-        return null
+      // What is refused may be accepted later as it stands: its traffic ends, or a file arrives that only it names.
+      const isDue = isAsked || this.#fault !== null || this.#hasEnded()
+      if (!isDue && look === this.#look) return null
       this.#look = look
       const options = { environment: this.#environment, verify: this.#verifier }
       const read = await readPolicy(this.file, options)
@@ -255,7 +255,7 @@ export class WatchedPolicy extends LivePolicy {
 
   /** Whether the signature of what is in force has ended: the file is read again, which says so. */
   #hasEnded(): boolean {
-    return this.#fault === null && (this.#signature?.expires.getTime() ?? Infinity) <= Date.now()
+    return (this.#signature?.expires.getTime() ?? Infinity) <= Date.now()
   }
 
   /** Tells of a fault once for as long as it is the same. */
@@ -343,10 +343,6 @@ async function foldersOf(paths: readonly string[]): Promise<Map<string, string>>
 
 function equals(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0
-}
-
-function isOfTraffic(fault: unknown): boolean {
-  return fault instanceof PinfetchError && fault.code === 'ERR_POLICY_CUTS_OFF'
 }
 
 function messageOf(error: unknown): string {
