@@ -79,7 +79,7 @@ export type {
   SigningKeyInput,
   VerifyPolicy,
 } from './policy/signature.js'
-export { parsePolicySignatures, signPolicy } from './policy/signature.js'
+export { parsePolicySignatures, signPolicy, verifyPolicySignatures } from './policy/signature.js'
 export type { WatchedPolicyEvents, WatchOptions } from './policy/watch.js'
 export { PolicyFaultEvent, WatchedPolicy } from './policy/watch.js'
 export type {

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { lockCaSets, Policy } from '../../src/index.js'
 import { Command } from './command.js'
@@ -87,7 +87,37 @@ test('several sign one after the other', async () => {
   const both = ['--public-key', pub, '--public-key', otherPub, '--threshold', '2']
   await command.run(['sign', ...named, '--key', key, '--version', '7', path])
   expect((await command.run(['sign', ...named, '--check', ...both, path])).code).toBe(6)
-  expect((await command.run(['sign', ...named, '--add', '--key', otherKey, path])).code).toBe(0)
+  const add = ['sign', ...named, '--add', '--key', otherKey, path]
+  const before = readFileSync(`${path}.sig`, 'utf8')
+  const { expires } = signatureOf(path)
+  // anybody may have written what is there
+  for (const [more, message] of [
+    [[], `says version 7, until ${expires}, and no key at hand has signed that`],
+    [['--public-key', otherPub], 'no key at hand has signed that'],
+    [['--version', '7'], 'no key at hand has signed that'],
+    [['--version', '8', '--expires', expires], 'is of the version 7, and --version is 8'],
+    [['--public-key', pub, '--expires', '2099-01-01'], 'and --expires is 2099-01-01'],
+    [['--public-key', pub, '--days', '9'], '--add keeps the end'],
+  ] as const)
+    expect(await command.run([...add, ...more])).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining(message),
+    })
+  expect(await command.run([...add, '--public-key', key])).toMatchObject({
+    code: 6,
+    stderr: expect.stringContaining(`${key}: keys[0] is no public key`),
+  })
+  command.file('both.json', policy(A, B))
+  expect(await command.run([...add, '--public-key', pub])).toMatchObject({
+    code: 6,
+    stderr: expect.stringContaining('sign it anew, without --add'),
+  })
+  command.file('both.json', policy(A))
+  expect(readFileSync(`${path}.sig`, 'utf8')).toBe(before)
+  expect((await command.run([...add, '--version', '7', '--expires', expires])).code).toBe(0)
+  writeFileSync(`${path}.sig`, before)
+  expect((await command.run([...add, '--public-key', pub])).code).toBe(0)
   expect(signatureOf(path)).toMatchObject({ version: 7, signatures: [{}, {}] })
   expect((await command.run(['sign', ...named, '--check', ...both, path])).code).toBe(0)
   await command.run(['sign', ...named, '--add', '--key', otherKey, path])
@@ -106,13 +136,53 @@ test('signs a policy under its name, and checks that it is that one', async () =
   expect((await command.run(['sign', ...staging, ...check])).code).toBe(0)
   expect(await command.run(['sign', ...named, '--add', '--key', otherKey, path])).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('is of the policy orders/staging, and --name is'),
+    stderr: expect.stringContaining('is of the name orders/staging, and --name is'),
   })
-  expect(await command.run(['sign', ...named, '--key', key, path])).toMatchObject({
+  const anew = ['sign', ...named, '--key', key, path]
+  expect(await command.run(anew)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining(
+      'is of the policy orders/staging, and --name is orders/production: give --version',
+    ),
+  })
+  expect(await command.run([...anew, '--version', '1'])).toMatchObject({
     code: 0,
-    stderr: expect.stringContaining('is of the policy orders/staging, and --name is'),
+    stderr: expect.stringContaining('was of the policy orders/staging'),
   })
   expect((await command.run(['sign', ...named, ...check])).code).toBe(0)
+})
+
+test('a version is one more than what a key at hand has signed, or is stated', async () => {
+  const path = command.file('counted.json', policy(A))
+  await command.run(['sign', ...named, '--version', '7', '--key', key, path])
+  command.file('counted.json', policy(B))
+  const anew = ['sign', ...named, '--key', otherKey, path]
+  expect(await command.run(anew)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('says version 7, and no key at hand has signed that'),
+  })
+  expect(signatureOf(path).version).toBe(7)
+  expect((await command.run([...anew, '--public-key', pub])).code).toBe(0)
+  expect(signatureOf(path).version).toBe(8)
+  writeFileSync(`${path}.sig`, JSON.stringify({ ...signatureOf(path), version: 9_000_000 }))
+  expect((await command.run(anew)).code).toBe(2)
+  expect((await command.run([...anew, '--version', '9'])).code).toBe(0)
+  expect(signatureOf(path).version).toBe(9)
+})
+
+test('signs no policy that needs files which are not signed with it', async () => {
+  const trusting = (trust: unknown) =>
+    JSON.stringify({ version: 1, hosts: { 'a.test': { pins: [A], trust } } })
+  const path = command.file('anchored.json', trusting({ ca: 'own.pem' }))
+  const args = ['sign', ...named, '--key', key, path]
+  expect(await command.run(args)).toMatchObject({
+    code: 6,
+    stdout: '',
+    stderr: expect.stringContaining('the certificates of another file are not signed'),
+  })
+  expect(existsSync(`${path}.sig`)).toBe(false)
+  command.file('anchored.json', trusting('ca'))
+  expect((await command.run(args)).code).toBe(0)
 })
 
 test('signs the lock with the file', async () => {
@@ -190,7 +260,7 @@ describe('refuses', () => {
     [['--name', 'a b', 'a.json'], '--name is "a b": give 1 to 100 visible characters'],
     [[...named, 'a.json'], 'give a private key with --key or --key-env'],
     [[...named, '--check', 'a.json'], 'give a key that may have signed'],
-    [[...named, '--threshold', '1', 'a.json'], 'are for --check'],
+    [[...named, '--threshold', '1', 'a.json'], '--threshold is for --check'],
   ])('the command line %j', async (args, message) => {
     const told = await command.run(['sign', ...args])
     expect(told).toMatchObject({ code: 2, stdout: '' })

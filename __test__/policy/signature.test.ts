@@ -12,6 +12,7 @@ import {
   type PolicySignatures,
   signPolicy,
   type VerifyPolicy,
+  verifyPolicySignatures,
 } from '../../src/index.js'
 import { codeBlocks, root, runNode } from '../examples.js'
 
@@ -84,6 +85,8 @@ test('what is signed are these bytes', () => {
     name,
     version: 7,
     expires: '2099-01-01T00:00:00Z',
+    policy: digest,
+    lock: null,
     signatures: [
       {
         key: idOf(ours),
@@ -175,6 +178,18 @@ describe('is refused:', () => {
       },
     ],
     [
+      'another policy, whose digest was put into the signature file',
+      'ERR_POLICY_SIGNATURE',
+      () => {
+        const path = signedFile()
+        const made = signed(path, 1)
+        writeFileSync(path, textOf(B))
+        const policy = createHash('sha256').update(textOf(B)).digest('hex')
+        put(path, { ...made, policy })
+        return path
+      },
+    ],
+    [
       'a signature that has ended',
       'ERR_POLICY_SIGNATURE_EXPIRED',
       () => signedFile(1, [ours], '2020-01-01'),
@@ -199,6 +214,10 @@ describe('is refused:', () => {
         ['of a broken version', { version: 1.5 }],
         ['without an end', { expires: undefined }],
         ['that ends on no day', { expires: '2099-02-30' }],
+        ['without a digest', { policy: undefined }],
+        ['with a wrong digest', { policy: 'abc' }],
+        ['with a wrong digest of a lock', { lock: 'abc' }],
+        ['of a lock that is not there', { lock: '0'.repeat(64) }],
         ['without signatures', { signatures: [] }],
         ['with a list of nothing', { signatures: [null] }],
         ['with a short signature', { signatures: [{ key: idOf(ours), signature: 'AAAA' }] }],
@@ -532,6 +551,33 @@ console.log(policy.lookup('a.test').pins.length)\n`,
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+test('who has signed what a signature file says is told, whatever the policy file holds', () => {
+  const path = signedFile(4, [ours, theirs])
+  const made = signed(path, 4, [ours, theirs])
+  writeFileSync(path, textOf(B))
+  const all = [third, theirs, ours].map(({ publicKey }) => publicKey) as never
+  expect(verifyPolicySignatures(made, all)).toEqual([idOf(ours), idOf(theirs)])
+  expect(verifyPolicySignatures(made, third.publicKey as never)).toEqual([])
+  for (const more of [{ version: 5 }, { name: 'b' }, { expires: '2100-01-01' }, { lock: '0' }])
+    expect(verifyPolicySignatures({ ...made, ...more }, all)).toEqual([])
+  expect(() => verifyPolicySignatures(made, 'hunter2')).toThrow('keys[0] is no public key')
+})
+
+test('a file is signed byte for byte as it was read', async () => {
+  const path = newPath()
+  const as = { name, version: 1, expires: '2099-01-01' }
+  writeFileSync(path, `\ufeff${textOf(A)}`)
+  const file = await PolicyFile.read(path)
+  writeFileSync(path, textOf(B))
+  put(path, file.sign(as, ours.privateKey as never))
+  await expect(read(path)).rejects.toMatchObject({ code: 'ERR_POLICY_SIGNATURE' })
+  writeFileSync(path, `\ufeff${textOf(A)}`)
+  expect(pinsOf(await read(path))).toEqual([A])
+  expect(() => new PolicyFile(textOf(A)).sign(as, ours.privateKey as never)).toThrow(
+    'the policy was not read from a file',
+  )
 })
 
 test.each([

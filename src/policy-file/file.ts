@@ -16,7 +16,16 @@ import {
   expandSets,
   parseCaSetLock,
 } from '../policy/ca-sets.js'
-import { type PolicySignature, Verifier, type VerifyPolicy } from '../policy/signature.js'
+import {
+  type PolicySignature,
+  type PolicySignatures,
+  type PolicyToSign,
+  type Signed,
+  type SigningKeyInput,
+  signPolicy,
+  Verifier,
+  type VerifyPolicy,
+} from '../policy/signature.js'
 // biome-ignore lint/suspicious/noImportCycles: types alone
 import type { PinInput, PinSetInput, PolicyLocator } from '../policy.js'
 // biome-ignore lint/suspicious/noImportCycles: Policy.fromFile loads this file when it is asked for, not before
@@ -95,6 +104,8 @@ export class PolicyFile {
   readonly #root: Record<string, unknown>
   readonly #caSets: CaSetSource
   #signature: PolicySignature | null = null
+  /** What was read, byte for byte. */
+  #signed: Signed | null = null
 
   /** Reads `text`; throws a {@link PolicyError} for the first place where its shape is wrong. */
   constructor(text: string, options: PolicyFileOptions = {}) {
@@ -138,6 +149,7 @@ export class PolicyFile {
       lock === null ? undefined : parseCaSetLock(lock.toString(), PolicyFile.lockNameOf(path))
     const file = new PolicyFile(text, { file: path, caSets })
     file.#signature = signature
+    file.#signed = { policy: bytes, lock }
     if (signature !== null) file.#refuseUnsigned()
     return file
   }
@@ -213,6 +225,26 @@ export class PolicyFile {
   /** What its signature says; null for a file whose signature nobody asked for. */
   get signature(): PolicySignature | null {
     return this.#signature
+  }
+
+  /**
+   * Signs the file, and its lock if it has named sets, byte for byte as {@link read} has read them.
+   *
+   * Throws a {@link PolicyError} for a policy that cannot be used in one of its environments, for one that needs files
+   * which are not signed with it (`trust: { ca }`), and for a key that is none of Ed25519.
+   */
+  sign(
+    as: Pick<PolicyToSign, 'name' | 'version' | 'expires'>,
+    keys: SigningKeyInput | readonly SigningKeyInput[],
+  ): PolicySignatures {
+    if (this.#signed === null)
+      throw invalidArgument(
+        'the policy was not read from a file: use PolicyFile.read, or signPolicy',
+      )
+    for (const environment of this.environments.length === 0 ? [undefined] : this.environments)
+      this.in(environment)
+    this.#refuseUnsigned()
+    return signPolicy({ ...as, ...this.#signed }, keys)
   }
 
   /** The named sets that it has, in any of its environments: `letsencrypt`, where `ca:letsencrypt` stands for a pin. */

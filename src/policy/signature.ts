@@ -68,11 +68,15 @@ export interface PolicySignatures {
   readonly name: string
   readonly version: number
   readonly expires: string
+  /** The SHA-256 digest of the policy file, in hexadecimal digits. */
+  readonly policy: string
+  /** That of its lock; null where none was signed. */
+  readonly lock: string | null
   readonly signatures: readonly { readonly key: string; readonly signature: string }[]
 }
 
 /** The files whose bytes are signed. */
-interface Signed {
+export interface Signed {
   readonly policy: Uint8Array
   readonly lock: Uint8Array | null
 }
@@ -89,24 +93,65 @@ export function signPolicy(
     throw wrong('expires is no date: give a day such as "2027-03-01", or a moment')
   if (!Number.isSafeInteger(version) || version < 1)
     throw wrong('version is no whole number from 1')
-  const files = { policy: bytesOf(policy), lock: bytesOf(lock ?? null) }
-  const text = signedText({ name, version, expires: end }, files)
+  const files = digestsOf({ policy: bytesOf(policy), lock: bytesOf(lock ?? null) })
+  const says = { name, version, expires: end, ...files }
+  const text = signedText(says)
   const signatures = listOf(keys).map((input, index) => {
     const key = readKey(input, `keys[${index}]`, 'private', 'keys')
     return { key: idOf(createPublicKey(key)), signature: sign(null, text, key).toString('base64') }
   })
-  return { format: 1, name, version, expires: end, signatures }
+  return { format: 1, ...says, signatures }
+}
+
+/**
+ * Which of `keys` have signed what a signature file says, whatever its policy file holds by now: the pins of their public
+ * keys. Throws a {@link PolicyError} for a key that is none of Ed25519.
+ */
+export function verifyPolicySignatures(
+  signed: PolicySignatures,
+  keys: SigningKeyInput | readonly SigningKeyInput[],
+): readonly string[] {
+  const known = new Map<string, KeyObject>()
+  for (const [index, input] of listOf(keys).entries()) {
+    const key = readKey(input, `keys[${index}]`, 'public', 'keys')
+    known.set(idOf(key), key)
+  }
+  return [...signersOf(signed, known).valid]
+}
+
+/** Whose signatures, of those whose keys are known, are of what `signed` says. */
+function signersOf(
+  signed: PolicySignatures,
+  keys: ReadonlyMap<string, KeyObject>,
+): { readonly valid: ReadonlySet<string>; readonly invalid: ReadonlySet<string> } {
+  const text = signedText(signed)
+  const valid = new Set<string>()
+  const invalid = new Set<string>()
+  for (const { key, signature } of signed.signatures) {
+    const known = keys.get(key)
+    if (known === undefined) continue
+    const isValid = verify(null, text, known, Buffer.from(signature, 'base64'))
+    ;(isValid ? valid : invalid).add(key)
+  }
+  return { valid, invalid }
 }
 
 /** What is signed, byte for byte. */
-function signedText(
-  { name, version, expires }: Pick<PolicySignatures, 'name' | 'version' | 'expires'>,
-  { policy, lock }: Signed,
-): Buffer {
+function signedText({
+  name,
+  version,
+  expires,
+  policy,
+  lock,
+}: Omit<PolicySignatures, 'format' | 'signatures'>): Buffer {
   return Buffer.from(
     `pinfetch signed policy 1\nname ${name}\nversion ${version}\nexpires ${expires}\n` +
-      `policy ${digest(policy)}\nlock ${lock === null ? 'none' : digest(lock)}\n`,
+      `policy ${policy}\nlock ${lock ?? 'none'}\n`,
   )
+}
+
+function digestsOf({ policy, lock }: Signed): Pick<PolicySignatures, 'policy' | 'lock'> {
+  return { policy: digest(policy), lock: lock === null ? null : digest(lock) }
 }
 
 function digest(bytes: Uint8Array): string {
@@ -179,23 +224,20 @@ export class Verifier {
     }
     const refuse = (code: ErrorCode, problem: string) =>
       new PolicyError(code, `${file}: ${problem}`, { file: path })
-    const { name, version, expires, signatures } = readSignatures(text, (problem) =>
-      refuse('ERR_POLICY_SIGNATURE', problem),
-    )
+    const says = readSignatures(text, (problem) => refuse('ERR_POLICY_SIGNATURE', problem))
+    const { name, version, expires } = says
     if (name !== this.#name)
       throw refuse(
         'ERR_POLICY_SIGNATURE',
         `is of the policy ${JSON.stringify(name)}, and the one of verify.name is ${JSON.stringify(this.#name)}`,
       )
-    const bytes = signedText({ name, version, expires }, signed)
-    const valid = new Set<string>()
-    const invalid = new Set<string>()
-    for (const { key, signature } of signatures) {
-      const known = this.#keys.get(key)
-      if (known === undefined) continue
-      const isValid = verify(null, bytes, known, Buffer.from(signature, 'base64'))
-      ;(isValid ? valid : invalid).add(key)
-    }
+    const digests = digestsOf(signed)
+    if (says.policy !== digests.policy || says.lock !== digests.lock)
+      throw refuse(
+        'ERR_POLICY_SIGNATURE',
+        `is of another ${says.policy === digests.policy ? 'lock' : 'content'}: it was changed after it was signed`,
+      )
+    const { valid, invalid } = signersOf(says, this.#keys)
     if (valid.size < this.#threshold) {
       const needed = this.#threshold === 1 ? 'a key' : `${this.#threshold} keys`
       const problem =
@@ -286,6 +328,7 @@ async function writeState(path: string, { version, content }: Highest): Promise<
 const ID = /^sha256\/[A-Za-z0-9+/]{43}=$/
 /** 64 bytes (RFC 8032 §5.1.6). */
 const SIGNATURE = /^[A-Za-z0-9+/]{86}==$/
+const DIGEST = /^[0-9a-f]{64}$/
 /** More than anybody has keys. */
 const MOST_SIGNATURES = 100
 
@@ -300,7 +343,7 @@ export function parsePolicySignatures(text: string, file: string): PolicySignatu
 function readSignatures(text: string, wrong: (problem: string) => PolicyError): PolicySignatures {
   const value = parsed(text)
   if (value === null) throw wrong('is no JSON object: it is written by pinfetch sign')
-  const { format, name, version, expires, signatures, ...more } = value
+  const { format, name, version, expires, policy, lock, signatures, ...more } = value
   const [unknown] = Object.keys(more)
   if (unknown !== undefined) throw wrong(`a signature has no member ${JSON.stringify(unknown)}`)
   if (format !== 1) throw wrong('the format of a signature is 1')
@@ -308,6 +351,10 @@ function readSignatures(text: string, wrong: (problem: string) => PolicyError): 
   if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 1)
     throw wrong('"version" is no whole number from 1')
   if (typeof expires !== 'string' || readDate(expires) === null) throw wrong('"expires" is no date')
+  if (typeof policy !== 'string' || !DIGEST.test(policy))
+    throw wrong('"policy" is no SHA-256 digest')
+  if (lock !== null && (typeof lock !== 'string' || !DIGEST.test(lock)))
+    throw wrong('"lock" is neither a SHA-256 digest nor null')
   if (!Array.isArray(signatures) || signatures.length > MOST_SIGNATURES)
     throw wrong('"signatures" is no list of them')
   return {
@@ -315,6 +362,8 @@ function readSignatures(text: string, wrong: (problem: string) => PolicyError): 
     name,
     version,
     expires,
+    policy,
+    lock,
     signatures: signatures.map((entry: unknown) => {
       const { key, signature } = (entry ?? {}) as { key?: unknown; signature?: unknown }
       if (typeof key !== 'string' || !ID.test(key)) throw wrong('a signature has no "key"')

@@ -1,15 +1,15 @@
 // `pinfetch sign`: signs a policy file, for clients that take no other.
 
-import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import {
   PolicyFile,
   type PolicySignatures,
   parsePolicySignatures,
-  signPolicy,
+  verifyPolicySignatures,
 } from '../../index.js'
-import { readDate, readDays, readNamed, readNamedText } from '../arguments.js'
+import { readDate, readDays, readNamed, readNamedText, readPolicyFile } from '../arguments.js'
 import { codeOf, EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
 import { writeWhole } from '../replace-file.js'
@@ -26,12 +26,14 @@ says whether the signature holds. No key is printed.
   --passphrase-file FILE
                         what opens an encrypted key: the first line of FILE
   --passphrase-env NAME or the environment variable NAME
-  --version N           the version (default one more than FILE.sig has, or 1)
+  --version N           the version (default one more than FILE.sig has, which must be signed
+                        by a key at hand, or 1)
   --days N              the signature ends after N days (default 90)
   --expires DATE        or at DATE, such as 2027-03-01
-  --add                 add signatures to those in FILE.sig, whose version and end stay
+  --add                 add signatures to those in FILE.sig, whose version and end stay: a key
+                        at hand must have signed them, or state --version and --expires
   --check               verify FILE.sig instead
-  --public-key FILE     with --check: a key that may have signed; repeatable
+  --public-key FILE     a key that may have signed FILE.sig; repeatable
   --threshold N         with --check: how many of them must have (default 1)
   --json                a line of JSON
   --help                show this
@@ -70,8 +72,7 @@ export async function sign(args: string[]): Promise<number> {
   if (path === undefined || positionals.length > 1) throw new UsageError('give one policy file')
   const name = readName(values.name)
   if (values.check) return check(path, { ...values, name, publicKeys: values['public-key'] })
-  if (values['public-key'].length > 0 || values.threshold !== undefined)
-    throw new UsageError('--public-key and --threshold are for --check')
+  if (values.threshold !== undefined) throw new UsageError('--threshold is for --check')
 
   const passphrase = await readPassphrase(values['passphrase-file'], values['passphrase-env'])
   const keys = [
@@ -85,35 +86,25 @@ export async function sign(args: string[]): Promise<number> {
     }),
   ]
   if (keys.length === 0) throw new UsageError('give a private key with --key or --key-env')
-  const { policy, lock } = await readSound(path)
+  const policy = await readPolicyFile(path)
   const signatureName = `${path}.sig`
   const before = await readBefore(signatureName)
-  if (values.add && before === null)
-    throw new UsageError(`--add: there is no ${signatureName} to add to`)
-  if (
-    values.add &&
-    [values.version, values.days, values.expires].some((value) => value !== undefined)
-  )
-    throw new UsageError('--add keeps version and end: leave out --version, --days and --expires')
-  if (before !== null && before.name !== name) {
-    const problem = `${signatureName} is of the policy ${before.name}, and --name is ${name}`
-    if (values.add) throw new UsageError(`--add: ${problem}`)
-    remark(problem)
+  const isKnown = before !== null && (await isSigned(before, keys, values['public-key']))
+  const earlier = before === null ? null : { ...before, file: signatureName, isKnown }
+  const as = values.add ? readAdd(values, earlier) : readAnew(values, name, earlier)
+  let made: PolicySignatures
+  try {
+    made = policy.sign({ name, ...as }, keys)
+  } catch (cause) {
+    throw FileError.of(path, cause)
   }
-  const made = signPolicy(
-    values.add && before !== null
-      ? { policy, lock, name, version: before.version, expires: before.expires }
-      : {
-          policy,
-          lock,
-          name,
-          version: readVersion(values.version, before),
-          expires: readEnd(values.days, values.expires),
-        },
-    keys,
-  )
   const own = new Set(made.signatures.map(({ key }) => key))
   const others = values.add && before !== null ? before.signatures : []
+  if (values.add && (made.policy !== before?.policy || made.lock !== before.lock))
+    throw new FileError(
+      `${path}: is not what ${signatureName} is of: sign it anew, without --add`,
+      'ERR_POLICY_SIGNATURE',
+    )
   const signatures = [...others.filter(({ key }) => !own.has(key)), ...made.signatures]
   const content = `${JSON.stringify({ ...made, signatures }, null, 2)}\n`
   try {
@@ -160,21 +151,6 @@ async function check(path: string, { name, publicKeys, threshold, json }: Check)
   }
 }
 
-/** What is signed: a policy that clients can use. */
-async function readSound(name: string): Promise<{ policy: string; lock: Buffer | null }> {
-  const policy = await readNamedText(name)
-  const lockName = PolicyFile.lockNameOf(name)
-  try {
-    const caSets = policy.includes('"ca:') ? await PolicyFile.readLock(name) : undefined
-    const file = new PolicyFile(policy, { file: name, caSets })
-    for (const environment of file.environments.length === 0 ? [undefined] : file.environments)
-      file.in(environment)
-    return { policy, lock: caSets === undefined ? null : await readFile(lockName) }
-  } catch (cause) {
-    throw FileError.of(name, cause)
-  }
-}
-
 /** The signature file that is there already; null for none. */
 async function readBefore(name: string): Promise<PolicySignatures | null> {
   try {
@@ -194,16 +170,89 @@ function readName(name: string | undefined): string {
   return name
 }
 
-function readVersion(text: string | undefined, before: PolicySignatures | null): number {
-  if (text === undefined) return (before?.version ?? 0) + 1
-  const version = Number(text)
-  if (!/^[1-9]\d*$/.test(text) || !Number.isSafeInteger(version))
-    throw new UsageError(`--version is ${JSON.stringify(text)}: give a whole number from 1`)
-  if (before !== null && version <= before.version)
-    remark(
-      `version ${version} is not higher than ${before.version}: whoever has seen that refuses it`,
+/** The signature file that is there already, and whether a key at hand has signed what it says. */
+type Earlier = PolicySignatures & { readonly file: string; readonly isKnown: boolean }
+
+interface Stated {
+  readonly name?: string | undefined
+  readonly version?: string | undefined
+  readonly days?: string | undefined
+  readonly expires?: string | undefined
+}
+
+/** What the signatures that are there are of: stated, or signed by a key at hand, since anybody may have written it. */
+function readAdd(
+  stated: Stated,
+  earlier: Earlier | null,
+): Pick<PolicySignatures, 'version' | 'expires'> {
+  if (earlier === null) throw new UsageError('--add: there is no signature file to add to')
+  if (stated.days !== undefined)
+    throw new UsageError('--add keeps the end: leave out --days, or state it with --expires')
+  const { file, version, expires } = earlier
+  for (const option of ['name', 'version', 'expires'] as const) {
+    const own = stated[option]
+    if (own !== undefined && own !== String(earlier[option]))
+      throw new UsageError(
+        `--add: ${file} is of the ${option} ${earlier[option]}, and --${option} is ${own}`,
+      )
+  }
+  if (!earlier.isKnown && (stated.version === undefined || stated.expires === undefined))
+    throw new UsageError(
+      `--add: ${file} says version ${version}, until ${expires}, and no key at hand has signed that: ` +
+        'give --public-key of one that has, or --version and --expires if it is what you mean to sign',
     )
-  return version
+  return { version, expires }
+}
+
+function readAnew(
+  stated: Stated,
+  name: string,
+  earlier: Earlier | null,
+): Pick<PolicySignatures, 'version' | 'expires'> {
+  const expires = readEnd(stated.days, stated.expires)
+  const { version: text } = stated
+  if (text !== undefined) {
+    const version = Number(text)
+    if (!/^[1-9]\d*$/.test(text) || !Number.isSafeInteger(version))
+      throw new UsageError(`--version is ${JSON.stringify(text)}: give a whole number from 1`)
+    if (earlier !== null && earlier.name !== name)
+      remark(`${earlier.file} was of the policy ${earlier.name}, and --name is ${name}`)
+    else if (earlier !== null && version <= earlier.version)
+      remark(
+        `version ${version} is not higher than ${earlier.version}: whoever has seen that refuses it`,
+      )
+    return { version, expires }
+  }
+  if (earlier === null) return { version: 1, expires }
+  if (earlier.name !== name)
+    throw new UsageError(
+      `${earlier.file} is of the policy ${earlier.name}, and --name is ${name}: give --version`,
+    )
+  if (!earlier.isKnown)
+    throw new UsageError(
+      `${earlier.file} says version ${earlier.version}, and no key at hand has signed that: ` +
+        'give --version, or --public-key of one that has',
+    )
+  return { version: earlier.version + 1, expires }
+}
+
+/** Whether a key at hand has signed what a signature file says. */
+async function isSigned(
+  signatures: PolicySignatures,
+  own: readonly KeyObject[],
+  others: readonly string[],
+): Promise<boolean> {
+  const ours = own.map((key) => createPublicKey(key))
+  let count = verifyPolicySignatures(signatures, ours).length
+  for (const file of others) {
+    const key = await readNamed(file)
+    try {
+      count += verifyPolicySignatures(signatures, key).length
+    } catch (cause) {
+      throw FileError.of(file, cause)
+    }
+  }
+  return count > 0
 }
 
 function readEnd(days: string | undefined, date: string | undefined): string {
