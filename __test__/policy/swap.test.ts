@@ -131,6 +131,25 @@ test('a host whose last connection has just ended has traffic, and is guarded', 
   expect((await client.get(server.url)).status).toBe(200)
 })
 
+test.each(['in flight', 'ended'])(
+  'a request that is %s does not guard a blocked pin',
+  async (which) => {
+    const { server, client } = await start()
+    const { hostname, leafPin, rootPin } = server
+    await client.get(server.url)
+    const pending = which === 'in flight' ? await begin(server, client, 'POST') : null
+    // the control: without the block, the same pins are guarded
+    await expect(client.setPolicy(new Policy({ [hostname]: [stranger] }))).rejects.toMatchObject({
+      code: 'ERR_POLICY_CUTS_OFF',
+    })
+    const blocking = new Policy({ [hostname]: [leafPin] }, { blocked: [rootPin] })
+    expect(await client.setPolicy(blocking)).toMatchObject({ closedConnections: 1 })
+    const refused = { code: 'ERR_BAD_PIN', blockedPin: rootPin }
+    if (pending !== null) await expect(pending.response).rejects.toMatchObject(refused)
+    await expect(client.get(server.url)).rejects.toMatchObject(refused)
+  },
+)
+
 test('a host that is refused already is not guarded: what mends it needs no force', async () => {
   const { server, client } = await start({ alpn: ['http/1.1'], tickets: false })
   const { hostname, leafPin, backupPin, pki } = server

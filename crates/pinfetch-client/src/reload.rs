@@ -333,6 +333,9 @@ impl Change {
         connections: usize,
         noted: &mut Vec<CutOff>,
     ) {
+        if matches!(refusal, RequestError::BadPin { report, .. } if report.blocked.is_some()) {
+            return; // blocking a key is the emergency brake: it acts at once, on hosts with traffic above all
+        }
         let (host, port) = (&self.key.host, self.key.port);
         let other = noted
             .iter_mut()
