@@ -409,6 +409,73 @@ describe('trust', () => {
   })
 })
 
+describe('a swap of a CA of the host’s own', () => {
+  const swapped = async (
+    from: (own: string, other: string) => string[] | undefined,
+    to: (own: string, other: string) => string[],
+  ) => {
+    await using server = await startGenuine()
+    await using other = await startGenuine()
+    const told: BadPinEvent[] = []
+    const of = (ca: string[] | undefined) => ({
+      [server.hostname]: { pins: [server.leafPin], ...(ca && { trust: { ca } }) },
+    })
+    await using client = new Client({
+      ca: from(server.ca, other.ca) ? other.ca : server.ca,
+      lookup: server.lookup,
+      pins: of(from(server.ca, other.ca)),
+      onBadPin: (event) => void told.push(event),
+    })
+    await client.get(server.url)
+    const requests = (await server.stats()).requests
+    const pending = client.request(new URL('/slow/200', server.url), { method: 'POST' })
+    const outcome = pending.then(
+      ({ status }) => String(status),
+      (error: { code: string }) => error.code,
+    )
+    while ((await server.stats()).requests <= requests);
+    const { closedConnections } = await client.setPins(of(to(server.ca, other.ca)))
+    return {
+      closedConnections,
+      pending: await outcome,
+      next: await client.get(server.url).then(
+        ({ status }) => String(status),
+        (error: { code: string }) => error.code,
+      ),
+      accepted: (await server.stats()).accepted,
+      told: told.length,
+    }
+  }
+  const left = { closedConnections: 0, pending: '200', next: '200', accepted: 1, told: 0 }
+
+  test.each([
+    ['grows', (own: string) => [own], (own: string, other: string) => [own, other]],
+    ['shrinks', (own: string, other: string) => [other, own], (own: string) => [own]],
+    [
+      'is reordered',
+      (own: string, other: string) => [own, other],
+      (own: string, other: string) => [other, own],
+    ],
+    ['begins', () => undefined, (own: string) => [own]],
+  ] as const)('that %s leaves connections alone, whose CA is still in it', async (_, from, to) => {
+    expect(await swapped(from, to)).toEqual(left)
+  })
+
+  test('that takes it out closes them, which is no bad pin', async () => {
+    const came = await swapped(
+      (own) => [own],
+      (_, other) => [other],
+    )
+    expect(came).toEqual({
+      closedConnections: 1,
+      pending: 'ERR_CONNECTION_CLOSED',
+      next: expect.stringMatching(/^ERR_CERT_/),
+      accepted: 2,
+      told: 0,
+    })
+  })
+})
+
 describe('a host without pins', () => {
   test('is told of once where the client or the policy warns', async () => {
     for (const options of [

@@ -116,15 +116,35 @@ impl Anchors {
         pins.zip(subjects.map(|name| crate::describe_name(&name)))
     }
 
-    /// Whether the two are the same anchors, in the same order.
+    /// Whether the two are the same anchors, in whichever order.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let same = |ours: &Facts, theirs: &Facts| {
-            ours.pin == theirs.pin && ours.certificate == theirs.certificate
-        };
-        let mut all = self.facts.iter().zip(&other.facts);
-        self.facts.len() == other.facts.len()
-            && all.all(|(ours, theirs)| same(ours, theirs))
-            && self.trusted == other.trusted
+        self.holds_all_of(other) && other.holds_all_of(self)
+    }
+
+    fn holds_all_of(&self, other: &Self) -> bool {
+        let own = || self.facts.iter().zip(&self.trusted);
+        other
+            .facts
+            .iter()
+            .zip(&other.trusted)
+            .enumerate()
+            .all(|(index, (facts, anchor))| {
+                let is_it = |(own_facts, own_anchor): (&Facts, &TrustAnchor<'_>)| {
+                    own_facts.pin == facts.pin
+                        && own_facts.certificate == facts.certificate
+                        && own_anchor == anchor
+                };
+                own().nth(index).is_some_and(is_it) || own().any(is_it) // most sets are in order
+            })
+    }
+
+    /// Whether the anchor with this certificate (DER) is one of them.
+    pub(crate) fn holds(&self, certificate: &[u8]) -> bool {
+        let mut own = self
+            .facts
+            .iter()
+            .filter_map(|facts| facts.certificate.as_ref());
+        own.any(|own| own.as_ref() == certificate)
     }
 
     pub(crate) fn trusted(&self) -> &[TrustAnchor<'static>] {

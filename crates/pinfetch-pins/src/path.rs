@@ -97,6 +97,15 @@ impl VerifiedPath {
         &self.trust
     }
 
+    /// The certificate (DER) of its trust anchor, where that is known by more than name and key.
+    pub(crate) fn anchor(&self) -> Option<&[u8]> {
+        let is_known = self.certificates.len() == self.pins.len();
+        self.certificates
+            .last()
+            .filter(|_| is_known)
+            .map(AsRef::as_ref)
+    }
+
     /// The pins, end entity first, trust anchor last.
     pub fn pins(&self) -> &[Pin] {
         &self.pins

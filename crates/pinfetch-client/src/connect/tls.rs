@@ -276,6 +276,7 @@ impl Requirement {
         let mut first = None;
         for (index, pins) in self.pins.iter().enumerate() {
             let judgement = match path {
+                Some(path) if !pins.trusts(path) => return Verdict::Refuse(Refusal::Trust),
                 Some(path) => pins.judge(path),
                 None if pins.is_enforced() => Judgement::Refuse,
                 None => Judgement::Accept(None),
@@ -286,7 +287,7 @@ impl Requirement {
                 Judgement::Refuse => return Verdict::Refuse(Refusal::Pins(pins.clone())),
             }
         }
-        // pins see to their own trust; without any, only the client's own counts
+        // without pins, only the client's own trust counts
         if self.pins.is_empty() && path.is_some_and(|path| *path.trust() != Trust::Own) {
             return Verdict::Refuse(Refusal::Trust);
         }

@@ -287,8 +287,10 @@ impl Attempt {
             let proxy_tls = origin.proxy.as_ref().and_then(|proxy| proxy.tls.as_ref());
             let is_outdated = is_other(self.tls.as_ref(), origin.tls.as_ref())
                 || is_other(self.proxy_tls.as_ref(), proxy_tls);
-            if is_outdated && error.is_verdict() && self.restarts < RESTARTS && !closed {
-                // the verdict is that of pins no longer in force
+            // what was verified up to something not trusted any more ends as if it had been closed
+            let is_verdict = error.is_verdict() || matches!(error, RequestError::Closed { .. });
+            if is_outdated && is_verdict && self.restarts < RESTARTS && !closed {
+                // the verdict is that of pins, or of a trust, no longer in force
                 self.gate
                     .begin_attempt(&self.key, origin, self.restarts + 1, self.slot.take());
                 return;

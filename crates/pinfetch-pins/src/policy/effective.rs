@@ -250,9 +250,20 @@ impl EffectivePins {
         (places != Places::ANY).then_some(places)
     }
 
+    /// Whether a path was verified up to what is trusted now: the same, or an anchor that is among those in its place.
+    pub fn trusts(&self, path: &VerifiedPath) -> bool {
+        match (&self.trust, path.trust()) {
+            (ours, theirs) if ours == theirs => true,
+            (Trust::Anchors(ours), Trust::Own | Trust::Anchors(_)) => {
+                path.anchor().is_some_and(|anchor| ours.holds(anchor))
+            }
+            _ => false,
+        }
+    }
+
     /// Judges a path by what is enforced. One that was verified up to something else than is trusted now is refused.
     pub fn judge(&self, path: &VerifiedPath) -> Judgement {
-        if *path.trust() == self.trust {
+        if self.trusts(path) {
             self.judge_pins(path.pins())
         } else {
             Judgement::Refuse
