@@ -1,22 +1,56 @@
 //! The time of day, by which pin sets end.
 
+use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The time of day, which never goes back: a set that was seen to have ended stays so, whatever somebody does to the clock.
-#[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicI64);
+use pinfetch_pins::Moment;
+
+/// A clock that somebody may set, and the latest that it has said: whoever sets it loosens nothing, back or forth.
+pub(crate) struct Clock {
+    latest: AtomicI64,
+    /// Gives Unix seconds.
+    read: fn() -> i64,
+}
 
 impl Clock {
-    /// Unix seconds.
-    pub(crate) fn now(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        self.at_least(now)
+    pub(crate) fn now(&self) -> Moment {
+        let present = (self.read)();
+        let latest = self.latest.fetch_max(present, Ordering::AcqRel);
+        Moment {
+            present,
+            latest: latest.max(present),
+        }
     }
+}
 
-    fn at_least(&self, now: i64) -> i64 {
-        self.0.fetch_max(now, Ordering::AcqRel).max(now)
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            latest: AtomicI64::new(i64::MIN),
+            read: system_time,
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.latest).finish()
+    }
+}
+
+fn system_time() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+impl Clock {
+    pub(crate) fn by(read: fn() -> i64) -> Self {
+        Self {
+            read,
+            ..Self::default()
+        }
     }
 }
 
@@ -24,13 +58,15 @@ impl Clock {
 mod tests {
     use super::*;
 
+    static HANDS: AtomicI64 = AtomicI64::new(0);
+
     #[test]
-    fn a_clock_that_is_set_back_is_not_believed() {
-        let clock = Clock::default();
-        let now = clock.now();
-        assert!(now > 1_700_000_000);
-        assert_eq!(clock.at_least(now + 100), now + 100);
-        assert_eq!(clock.at_least(now), now + 100);
-        assert!(clock.now() >= now + 100);
+    fn a_clock_that_is_set_is_remembered_at_its_latest() {
+        assert!(Clock::default().now().present > 1_700_000_000);
+        let clock = Clock::by(|| HANDS.load(Ordering::Relaxed));
+        for (present, latest) in [(100, 100), (900, 900), (101, 900), (901, 901)] {
+            HANDS.store(present, Ordering::Relaxed);
+            assert_eq!(clock.now(), Moment { present, latest });
+        }
     }
 }

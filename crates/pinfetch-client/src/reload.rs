@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pinfetch_pins::{BadPin, Host, Pin, Policy, PolicyDiff, VerifiedPath};
+use pinfetch_pins::{BadPin, Host, Moment, Pin, Policy, PolicyDiff, VerifiedPath};
 
 use crate::config::ConnectionKey;
 use crate::connect::Live;
 use crate::connect::tls::{OriginTls, Refusal, Requirement, Verdict};
 use crate::error::{Code, RequestError};
-use crate::gate::{Gate, Origin, ProxySide, Reached, State, Waiter};
+use crate::gate::{Gate, NextChange, Origin, ProxySide, Reached, State, Waiter};
 
 /// How long after its last request a host still has traffic.
 const TRAFFIC: Duration = Duration::from_secs(60);
@@ -148,8 +148,11 @@ pub(crate) fn swap(
 
 /// Judges everything again where the policy in force changes by itself: a pin set has ended, or ends soon.
 pub(crate) fn tick(gate: &Arc<Gate>, state: &mut State) -> Result<(), RequestError> {
+    if !state.policy.has_dates() {
+        return Ok(());
+    }
     let now = gate.clock.now();
-    if state.next_change.is_none_or(|next| now < next) {
+    if state.next_change == NextChange::of(&state.policy, now) {
         return Ok(());
     }
     let policy = state.policy.clone();
@@ -164,8 +167,8 @@ pub(crate) fn tick(gate: &Arc<Gate>, state: &mut State) -> Result<(), RequestErr
 
 /// What a swap will change at one gate. Made and carried out under one lock, so that nothing moves in between.
 struct Plan {
-    /// By when the policy is judged, in Unix seconds.
-    now: i64,
+    /// By when the policy is judged.
+    now: Moment,
     changes: Vec<Change>,
 }
 
@@ -187,7 +190,7 @@ struct Change {
 type Judged = Result<(Option<Pin>, Option<Arc<BadPin>>), RequestError>;
 
 impl Plan {
-    fn new(gate: &Gate, state: &State, policy: &Policy, now: i64) -> Result<Self, RequestError> {
+    fn new(gate: &Gate, state: &State, policy: &Policy, now: Moment) -> Result<Self, RequestError> {
         let changes = state.origins.iter().map(|(key, origin)| {
             let requirement = Requirement::of(policy, key, now);
             let tls = if requirement.same_pins(&origin.requirement) {
@@ -314,12 +317,9 @@ impl Plan {
             }
         }
         state.counters.keep(policy);
-        state.next_change = policy.next_change(self.now);
-        if state.next_change.is_some() {
-            gate.watch_clock(); // for connections that are open, though no request may come
-        }
+        state.next_change = NextChange::of(policy, self.now);
         state.policy = policy.clone();
-        gate.reschedule(state);
+        gate.reschedule(state); // for connections that are open, though no request may come
         closed
     }
 }

@@ -78,7 +78,7 @@ pub use path::{
 pub use pin::Pin;
 pub use place::{Demand, Places};
 pub use policy::{
-    Afterwards, EffectivePins, Ending, Expiry, Judgement, Mode, PinSetSource, PinSource,
+    Afterwards, EffectivePins, Ending, Expiry, Judgement, Mode, Moment, PinSetSource, PinSource,
     PinsInForce, Policy, PolicyBuilder, Rules, Trust, Unpinned,
 };
 pub use revocation::RevocationLists;

@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use pinfetch_pins::{
-    Anchors, BadPin, EffectivePins, Ending, Host, Judgement, Pin, PinVerifier, Policy,
+    Anchors, BadPin, EffectivePins, Ending, Host, Judgement, Moment, Pin, PinVerifier, Policy,
     RevocationLists, Trust, Unpinned, VerifiedPath,
 };
 use rustls::client::Resumption;
@@ -176,8 +176,8 @@ impl Refusal {
 }
 
 impl Requirement {
-    /// What `policy` demands at `now`, in Unix seconds.
-    pub(crate) fn of(policy: &Policy, key: &ConnectionKey, now: i64) -> Self {
+    /// What `policy` demands at `now`.
+    pub(crate) fn of(policy: &Policy, key: &ConnectionKey, now: Moment) -> Self {
         let mut pins = Vec::new();
         for host in std::iter::once(&key.host)
             .chain(key.server_name.as_ref().filter(|name| **name != key.host))

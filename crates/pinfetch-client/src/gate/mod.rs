@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::{HashMap, HashMapExt};
 use http::HeaderMap;
-use pinfetch_pins::{BadPin, Ending, Pin, Policy, Unpinned, VerifiedPath};
+use pinfetch_pins::{BadPin, Ending, Moment, Pin, Policy, Unpinned, VerifiedPath};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
@@ -95,14 +95,32 @@ pub(crate) struct Gate {
 
 pub(crate) struct State {
     pub(crate) policy: Arc<Policy>,
-    /// When the policy changes by itself, in Unix seconds.
-    pub(crate) next_change: Option<i64>,
+    /// Once this differs, the policy has changed by itself.
+    pub(crate) next_change: NextChange,
     pub(crate) told: Told,
     pub(crate) origins: HashMap<Arc<ConnectionKey>, Origin>,
     pub(crate) counters: Counters,
     pub(crate) seen: Seen,
     pub(crate) rehearsals: Vec<Rehearsal>,
     pub(crate) closed: bool,
+}
+
+/// When a policy changes by itself, in Unix seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct NextChange {
+    /// After what the clock says.
+    present: Option<i64>,
+    /// After the latest that it has said.
+    latest: Option<i64>,
+}
+
+impl NextChange {
+    pub(crate) fn of(policy: &Policy, now: Moment) -> Self {
+        Self {
+            present: policy.next_change(now.present),
+            latest: policy.next_change(now.latest),
+        }
+    }
 }
 
 /// What is known of one origin.
@@ -195,7 +213,7 @@ impl Gate {
             verification,
             tls,
             state: Mutex::new(State {
-                next_change: policy.next_change(clock.now()),
+                next_change: NextChange::of(&policy, clock.now()),
                 policy,
                 told: Told::default(),
                 origins: HashMap::new(),
@@ -289,7 +307,7 @@ impl Gate {
             if state.closed && !is_under_way {
                 return Err(RequestError::ClientClosed);
             }
-            if state.next_change.is_some() {
+            if state.policy.has_dates() {
                 reload::tick(self, &mut state)?;
                 self.watch_clock();
             }
@@ -428,7 +446,7 @@ impl Gate {
         key: &ConnectionKey,
         requirement: &Requirement,
         proxy: Option<&ProxySide>,
-        now: i64,
+        now: Moment,
         told: &mut Told,
     ) {
         self.tell_own_endings(key, requirement, now, told);
@@ -446,13 +464,13 @@ impl Gate {
         &self,
         key: &ConnectionKey,
         requirement: &Requirement,
-        now: i64,
+        now: Moment,
         told: &mut Told,
     ) {
         for ending in requirement.endings() {
             let phase = match ending.expiry.at {
-                at if at <= now => ExpiryPhase::Ended,
-                at if at.saturating_sub(Policy::NOTICE) <= now => ExpiryPhase::Soon,
+                at if at <= now.latest => ExpiryPhase::Ended,
+                at if at.saturating_sub(Policy::NOTICE) <= now.latest => ExpiryPhase::Soon,
                 _ => continue,
             };
             if told.is_new_ending(ending, phase) {
@@ -479,7 +497,7 @@ impl Gate {
     }
 
     /// Judges live connections when the policy changes by itself. One task a client, and none for policies without dates.
-    pub(crate) fn watch_clock(self: &Arc<Self>) {
+    fn watch_clock(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
@@ -496,12 +514,19 @@ impl Gate {
                     let _ = reload::tick(&gate, &mut state);
                     // a client that is closing waits for responses, which end at their date as ever
                     let is_over = state.closed && state.origins.is_empty();
-                    let Some(next) = state.next_change.filter(|_| !is_over) else {
+                    if is_over || !state.policy.has_dates() {
                         gate.watching.store(false, Ordering::Release); // under the lock: see `acquire`
                         return;
-                    };
-                    let left = next.saturating_sub(gate.clock.now());
-                    Duration::from_secs(u64::try_from(left).unwrap_or(0)).clamp(TICK, LONGEST_TICK)
+                    }
+                    let now = gate.clock.now().present;
+                    let left = state
+                        .next_change
+                        .present
+                        .map(|next| next.saturating_sub(now));
+                    let left = left.map(|left| u64::try_from(left).unwrap_or(0));
+                    // where all dates are past, the clock may be set back to before them
+                    left.map_or(LONGEST_TICK, Duration::from_secs)
+                        .clamp(TICK, LONGEST_TICK)
                 };
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -513,7 +538,7 @@ impl Gate {
 
     /// A policy is in force whose next change is another.
     pub(crate) fn reschedule(self: &Arc<Self>, state: &State) {
-        if state.next_change.is_some() {
+        if state.policy.has_dates() {
             self.watch_clock();
             self.rescheduled.notify_one();
         }
@@ -937,5 +962,71 @@ impl Origin {
 
     fn is_in_use(&self) -> bool {
         self.attempts > 0 || !self.live.is_empty() || !self.waiters.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicI64;
+
+    use pinfetch_pins::{Afterwards, Expiry, PinSetSource, PinSource, Rules};
+
+    use super::*;
+    use crate::config::MinVersion;
+    use crate::connect::tls::provider;
+
+    static HANDS: AtomicI64 = AtomicI64::new(0);
+
+    #[test]
+    fn pins_that_a_clock_set_ahead_has_put_in_report_mode_are_enforced_when_it_is_set_right() {
+        let ends = |pattern: &str, then| PinSetSource {
+            pattern: pattern.into(),
+            pins: vec![PinSource::Text(Pin::from_bytes([1; 32]).to_string())],
+            rules: Rules {
+                expires: Some(Expiry { at: 1000, then }),
+                ..Rules::default()
+            },
+            ..PinSetSource::default()
+        };
+        let policy = Policy::compile([
+            ends("report.test", Afterwards::Report),
+            ends("refuse.test", Afterwards::Refuse),
+        ])
+        .unwrap();
+        let tls = TlsSettings {
+            min_version: MinVersion::Tls12,
+            identity: None,
+            key_log: None,
+            provider: provider(None, false),
+            look: None,
+        };
+        let mut gate = Gate::new(
+            Config::default(),
+            Arc::new(policy),
+            Vec::new(),
+            Verification::Insecure,
+            tls,
+            &Environment::new(|_| {}),
+        );
+        Arc::get_mut(&mut gate).unwrap().clock = Clock::by(|| HANDS.load(Ordering::Relaxed));
+        let key = |host: &str| {
+            let key = ConnectionKey::new(&gate.config, Scheme::Https, host.parse().unwrap(), 443);
+            Arc::new(key)
+        };
+        let (report, refuse) = (key("report.test"), key("refuse.test"));
+        let mut state = gate.lock();
+        for (now, is_enforced, is_refused) in [
+            (0, true, false),
+            (5000, false, true),
+            (0, true, true),
+            (1000, false, true),
+        ] {
+            HANDS.store(now, Ordering::Relaxed);
+            reload::tick(&gate, &mut state).unwrap();
+            let origin = gate.origin(&mut state, &report).unwrap();
+            assert_eq!(origin.requirement.is_pinned(), is_enforced, "{now}");
+            let origin = gate.origin(&mut state, &refuse);
+            assert_eq!(origin.is_err(), is_refused, "{now}");
+        }
     }
 }

@@ -16,7 +16,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 pub use self::builder::PolicyBuilder;
 use self::effective::Share;
 pub use self::effective::{EffectivePins, Ending, Judgement};
-pub use self::source::{Afterwards, Expiry, Mode, PinSetSource, PinSource, Rules, Trust, Unpinned};
+pub use self::source::{
+    Afterwards, Expiry, Mode, Moment, PinSetSource, PinSource, Rules, Trust, Unpinned,
+};
 use crate::error::PolicyError;
 use crate::host::{HostPattern, Scope};
 use crate::{Host, Pin, Places};
@@ -109,6 +111,11 @@ impl Policy {
         self.unpinned
     }
 
+    /// Whether a set has an end.
+    pub fn has_dates(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// When, after `now` (Unix seconds), a set ends or comes near its end.
     pub fn next_change(&self, now: i64) -> Option<i64> {
         let next = self.changes.partition_point(|change| *change <= now);
@@ -122,7 +129,7 @@ impl Policy {
             host,
             port,
             from: None,
-            now: i64::MIN,
+            now: Moment::from(i64::MIN),
         };
         if self.has_exclusions {
             all.from = all
@@ -249,14 +256,14 @@ pub struct PinsInForce<'a> {
     port: u16,
     /// The most specific exclusion: less specific patterns don't contribute.
     from: Option<Specificity>,
-    /// In Unix seconds.
-    now: i64,
+    now: Moment,
 }
 
 impl<'a> PinsInForce<'a> {
-    /// The same at `now`, in Unix seconds: sets that have ended are what they are to be afterwards.
+    /// The same at `now`, a [`Moment`] or Unix seconds: sets that have ended are what they are to be afterwards.
     #[must_use]
-    pub fn at(self, now: i64) -> Self {
+    pub fn at(self, now: impl Into<Moment>) -> Self {
+        let now = now.into();
         Self { now, ..self }
     }
 
@@ -294,7 +301,7 @@ impl<'a> PinsInForce<'a> {
         let (rules, places) = said.map_or((Rules::default(), &[][..]), |said| {
             (said.rules.clone(), &*said.places)
         });
-        let ended = rules.expires.filter(|expiry| expiry.at <= self.now);
+        let ended = rules.expires.filter(|expiry| expiry.has_come(self.now));
         let mode = match ended.map(|expiry| expiry.then) {
             Some(Afterwards::Report) => Mode::Report,
             _ => rules.mode,

@@ -503,3 +503,38 @@ fn a_policy_knows_when_it_changes_by_itself() {
     assert!(!at("b.example.com", NOW + 9).same_pins(&at("b.example.com", NOW + 10)));
     assert!(at("b.example.com", NOW).same_pins(&at("b.example.com", NOW + 9)));
 }
+
+#[test]
+fn a_clock_that_was_set_loosens_nothing() {
+    let ends = |pattern: &str, then| PinSetSource {
+        pattern: pattern.into(),
+        pins: vec![PinSource::Text(pin(1).to_string())],
+        rules: Rules {
+            expires: Some(Expiry { at: NOW, then }),
+            ..Rules::default()
+        },
+        ..PinSetSource::default()
+    };
+    let policy = Policy::compile([
+        ends("a.example.com", Afterwards::Refuse),
+        ends("b.example.com", Afterwards::Report),
+    ])
+    .unwrap();
+    let at = |host: &str, present, latest| {
+        let host: Host = host.parse().unwrap();
+        let in_force = policy.lookup(&host, 443).at(Moment { present, latest });
+        in_force.to_effective(&host, 443).unwrap()
+    };
+    for (present, latest, is_refused, is_enforced) in [
+        (NOW - 1, NOW - 1, false, true),
+        (NOW, NOW, true, false),
+        (NOW - 1, NOW, true, true),
+    ] {
+        let (refusing, reporting) = (
+            at("a.example.com", present, latest),
+            at("b.example.com", present, latest),
+        );
+        assert_eq!(refusing.refusal().is_some(), is_refused, "{present}");
+        assert_eq!(reporting.is_enforced(), is_enforced, "{present}");
+    }
+}

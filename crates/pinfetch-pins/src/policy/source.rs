@@ -64,6 +64,39 @@ pub enum Afterwards {
     Refuse,
 }
 
+/// The time of day, by a clock that somebody may set.
+///
+/// A set that has ended is judged by whichever of the two is stricter: one that refuses its hosts afterwards has ended once
+/// the clock has said so, and one that goes into report mode has only while it says so.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Moment {
+    /// What the clock says, in Unix seconds.
+    pub present: i64,
+    /// The latest that it has ever said, in Unix seconds.
+    pub latest: i64,
+}
+
+impl From<i64> for Moment {
+    /// By a clock that nobody has set.
+    fn from(now: i64) -> Self {
+        Self {
+            present: now,
+            latest: now,
+        }
+    }
+}
+
+impl Expiry {
+    /// Whether the set has ended at `now`.
+    pub(super) fn has_come(&self, now: Moment) -> bool {
+        let by = match self.then {
+            Afterwards::Report => now.present,
+            Afterwards::Refuse | Afterwards::Enforce => now.latest,
+        };
+        self.at <= by
+    }
+}
+
 /// What the paths to a host end in.
 #[derive(Clone, Debug, Default)]
 pub enum Trust {
