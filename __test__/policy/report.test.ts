@@ -16,7 +16,7 @@ import {
   Reporter,
 } from '../../src/index.js'
 import { codeBlocks, Examples, root, runNode } from '../examples.js'
-import { type Endpoint, startGenuine, startInterceptor } from '../testkit.js'
+import { type Endpoint, sharedKit, startGenuine, startInterceptor } from '../testkit.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
 const wrong = pinOf(7)
@@ -35,12 +35,18 @@ interface Post {
 /** An HTTPS server that takes reports, with the key of `of`. */
 class Collector implements AsyncDisposable {
   readonly posts: Post[] = []
-  /** What the next posts are answered with; 204 after them. Null closes the connection. */
-  readonly answers: (number | null)[] = []
+  /** What the next posts are answered with; 204 after them. Null closes the connection, 'endless' has a body that does not end. */
+  readonly answers: (number | 'endless' | null)[] = []
+  /** Resolves when an endless answer is not taken any more. */
+  readonly hungUp: Promise<void>
+  #hangUp: () => void = () => {}
   #told: (() => void)[] = []
   readonly #server
 
   constructor(of: Endpoint, role: 'leaf' | 'rogueLeaf' = 'leaf') {
+    this.hungUp = new Promise((resolve) => {
+      this.#hangUp = resolve
+    })
     const { certificates } = of.pki
     const issuer = role === 'leaf' ? certificates.a1 : certificates.b1
     const cert = certificates[role].pem + issuer.pem
@@ -55,7 +61,10 @@ class Collector implements AsyncDisposable {
           body,
         })
         if (answer === null) request.socket.destroy()
-        else reply.writeHead(answer ?? 204).end()
+        else if (answer === 'endless') {
+          reply.once('close', this.#hangUp)
+          reply.writeHead(200).write('a')
+        } else reply.writeHead(answer ?? 204).end()
         for (const told of this.#told.splice(0)) told()
       },
     )
@@ -302,6 +311,37 @@ describe('reportTo', () => {
     await client.close()
     expect(collector.reports.map(({ port }) => port)).toEqual([server.port])
     expect(told).toContainEqual(expect.stringMatching(/^reports dropped /))
+  })
+
+  test('a fresh key for each connection takes no other host from what may be sent', async () => {
+    await using server = await start()
+    await using interceptor = await startInterceptor({ of: server })
+    await using collector = await Collector.start(server)
+    const { pki } = server
+    const names = Array.from({ length: 7 }, (_, index) => pki.nameOf('b1') + index)
+    await sharedKit().issue(
+      names.map((name) => ({ name, names: [server.hostname], issuer: pki.nameOf('b1') })),
+    )
+    const reportTo = { url: collector.url, maxPerHour: 6 }
+    await using client = new Client(refusing(server, { reportTo }))
+    for (const name of names) {
+      await interceptor.swap({ chain: [name, pki.nameOf('b1')], key: name })
+      await expect(client.get(interceptor.url)).rejects.toThrow(badPin)
+    }
+    await expect(client.get(server.url)).rejects.toThrow(badPin)
+    await client.close()
+    const ports = collector.reports.map(({ port }) => port)
+    expect(ports).toEqual([...Array(5).fill(interceptor.port), server.port])
+  })
+
+  test('what a collector answers is not waited for', async () => {
+    await using server = await start()
+    await using collector = await Collector.start(server)
+    const reportTo = { url: collector.url, timeout: 600_000 }
+    await using client = new Client(refusing(server, { reportTo }))
+    collector.answers.push('endless')
+    await expect(client.get(server.url)).rejects.toThrow(badPin)
+    await collector.hungUp
   })
 
   test('what does not arrive is sent again, and given up in the end', async () => {

@@ -6,6 +6,7 @@ import { type Logger, log } from '../logger.js'
 import { nearestOf } from '../nearest.js'
 import type { ClientOptions } from '../options.js'
 import { type RequestInit, readHeaders } from '../request.js'
+import type { Response } from '../response.js'
 
 /** A report of a bad pin, member for member as RFC 7469 §3 has it. */
 export interface PinReport {
@@ -34,7 +35,7 @@ export interface ReportOptions {
   readonly url: string | URL
   /** Fields of its requests, such as `authorization`. @default {} */
   readonly headers?: RequestInit['headers'] | undefined
-  /** How many reports are sent in an hour at most; the others are counted and dropped. @default 60 */
+  /** How many reports are sent in an hour at most, 5 of one host and port; the others are counted and dropped. @default 60 */
   readonly maxPerHour?: number | undefined
   /** Milliseconds that one attempt may take. @default 10000 */
   readonly timeout?: number | undefined
@@ -56,6 +57,8 @@ export const REPORT_DEFAULTS = { maxPerHour: 60, timeout: 10_000 } as const
 /** One report an hour of the same keys for the same host, as RFC 7469 §2.1.4 would have redundant ones avoided. */
 const SAME_FOR_MS = 60 * 60 * 1000
 const HOUR_MS = 60 * 60 * 1000
+/** Reports of one host and port in an hour: whoever has a fresh key for each connection takes no other host's place. */
+const MOST_PER_HOST = 5
 /** Hosts and keys that are remembered. */
 const MOST_REMEMBERED = 1024
 /** Reports that wait to be sent. */
@@ -117,7 +120,7 @@ function pemOf(der: Uint8Array): string {
 
 /** What a reporter asks of the client that sends for it. */
 export interface ReportClient {
-  post(url: URL, init: RequestInit): Promise<{ readonly status: number; readonly ok: boolean }>
+  post(url: URL, init: RequestInit): Promise<Pick<Response, 'status' | 'ok' | 'body'>>
   close(options?: { readonly force?: boolean }): Promise<void>
 }
 
@@ -135,8 +138,8 @@ export class ReportSender {
   readonly #logger: Logger | null
   /** When each host was last reported with the same keys; the oldest first. */
   readonly #told = new Map<string, number>()
-  /** When the reports of the last hour were taken, the oldest first. */
-  #taken: number[] = []
+  /** The reports that were taken in the last hour: when, and of which host and port. */
+  #taken: { readonly at: number; readonly authority: string }[] = []
   #waiting: Waiting[] = []
   #dropped = 0
   #sending: Promise<void> | null = null
@@ -155,17 +158,23 @@ export class ReportSender {
   report(report: BadPinReport): void {
     if (this.#isClosing || report.hostname === bare(this.#settings.url.hostname)) return // no loop (RFC 7469 §2.1.4)
     const now = Date.now()
-    const key = `${report.hostname}:${report.port} ${report.foundPins.join(' ')}`
+    const authority = `${report.hostname}:${report.port}`
+    const key = `${authority} ${report.foundPins.join(' ')}`
     const last = this.#told.get(key)
     if (last !== undefined && Math.abs(now - last) < SAME_FOR_MS) return
-    this.#taken = this.#taken.filter((taken) => Math.abs(now - taken) < HOUR_MS)
-    if (this.#taken.length >= this.#settings.maxPerHour || this.#waiting.length >= MOST_WAITING) {
+    this.#taken = this.#taken.filter(({ at }) => Math.abs(now - at) < HOUR_MS)
+    const ofHost = this.#taken.filter((taken) => taken.authority === authority).length
+    if (
+      ofHost >= MOST_PER_HOST ||
+      this.#taken.length >= this.#settings.maxPerHour ||
+      this.#waiting.length >= MOST_WAITING
+    ) {
       this.#dropped += 1
       if (this.#dropped === 1)
         this.#warn('reports dropped', { reason: 'more than may be sent, until the next is' })
       return
     }
-    this.#taken.push(now)
+    this.#taken.push({ at: now, authority })
     this.#told.delete(key)
     this.#told.set(key, now)
     for (const oldest of this.#told.keys()) {
@@ -215,7 +224,8 @@ export class ReportSender {
     waiting.attempts += 1
     try {
       const json = pinReport(waiting.report, waiting.at)
-      const { status, ok } = await this.#client.post(url, { json, headers, timeout })
+      const { status, ok, body } = await this.#client.post(url, { json, headers, timeout })
+      body?.cancel().catch(() => {}) // nobody reads what a collector says, however long it is
       if (ok) {
         if (this.#dropped > 0) this.#warn('reports dropped', { count: this.#dropped })
         this.#dropped = 0
