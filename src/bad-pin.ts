@@ -7,7 +7,7 @@ import { Headers } from './headers.js'
 export interface BadPinRequest {
   readonly method: string
   readonly url: string
-  /** The request's own fields; `authorization`, `cookie` and `proxy-authorization` are `[redacted]`. */
+  /** The request's own fields; those of {@link SECRET_FIELDS}, which hold credentials, are `[redacted]`. */
   readonly headers: Headers
 }
 
@@ -32,7 +32,25 @@ export function defaultBadPinHandler(): void {
   console.log('this is the default bad pin handler')
 }
 
-const SECRET = new Set(['authorization', 'cookie', 'proxy-authorization'])
+/** The fields whose values are taken out of what a handler is told: names in lower case. docs/http.md lists them, too. */
+export const SECRET_FIELDS = [
+  'api-key',
+  'apikey',
+  'authorization',
+  'cookie',
+  'private-token',
+  'proxy-authorization',
+  'set-cookie',
+  'x-access-token',
+  'x-amz-security-token',
+  'x-api-key',
+  'x-auth-token',
+  'x-csrf-token',
+  'x-goog-api-key',
+  'x-vault-token',
+  'x-xsrf-token',
+] as const
+const SECRET: ReadonlySet<string> = new Set(SECRET_FIELDS)
 
 /**
  * Tells the handler, and whoever subscribed to the channel, of a request that is refused, or would be.

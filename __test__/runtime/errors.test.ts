@@ -1,5 +1,12 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
-import { tellBadPin, withoutCredentials } from '../../src/bad-pin.js'
+import {
+  type BadPinEvent,
+  SECRET_FIELDS,
+  tellBadPin,
+  withoutCredentials,
+} from '../../src/bad-pin.js'
 import {
   AbortError,
   BadPinError,
@@ -14,6 +21,7 @@ import {
   TimeoutError,
   TlsError,
 } from '../../src/errors.js'
+import { root } from '../examples.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
 
@@ -159,6 +167,27 @@ test('the handler is told everything but credentials', () => {
     ['x-name', 'd'],
   ])
 })
+
+test.each(SECRET_FIELDS)(
+  'the field %s is redacted, however it is spelt, and in the manual',
+  (name) => {
+    const events: BadPinEvent[] = []
+    const spelt = name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase())
+    const fields = [spelt, 'hunter2', name, 'hunter3', `${name}-of`, 'shown']
+    tellBadPin(
+      (event) => void events.push(event),
+      badPin,
+      'GET',
+      'https://api.example.test/',
+      fields,
+    )
+    const { headers } = (events[0] as BadPinEvent).request
+    expect([...headers].map(([, value]) => value).join()).not.toContain('hunter')
+    expect(headers.get(name)).toContain('[redacted]')
+    expect(headers.get(`${name}-of`)).toBe('shown')
+    expect(readFileSync(join(root, 'docs', 'http.md'), 'utf8')).toContain(`\`${name}\``)
+  },
+)
 
 test.each([
   [
