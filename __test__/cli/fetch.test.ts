@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import {
   appendFileSync,
@@ -14,6 +15,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { fileNameOf } from '../../src/cli/results.js'
+import { PolicyFile } from '../../src/index.js'
 import { type Endpoint, startGenuine, startInterceptor } from '../testkit.js'
 import { Command } from './command.js'
 
@@ -607,6 +609,9 @@ test.each([
   ['a pin that is none', ['u', '--pin', 'a.test=sha256/x'], 'a.test'],
   ['a pattern twice', ['u', '--pin', `a.test=${PIN}`, '--pin', `A.test=${PIN}`], 'a.test'],
   ['an environment of no file', ['u', '--environment', 'a'], 'give --policy'],
+  ['a key of no file', ['u', '--verify-key', 'k', '--verify-name', 'a'], 'give --policy'],
+  ['a key without a name', ['u', '--policy', 'p', '--verify-key', 'k'], 'go together'],
+  ['a name without a key', ['u', '--policy', 'p', '--verify-name', 'a'], 'go together'],
   ['another word for unpinned', ['u', '--unpinned', 'maybe'], 'give "allow" or "warn" or "refuse"'],
   ['another word for redirect', ['u', '--redirect', 'never'], 'give "follow" or'],
   ['a proxy that is none', ['u', '--proxy', 'ftp://user:secret@a.test'], 'proxy'],
@@ -631,6 +636,42 @@ test.each([
     expect(ended.stderr).not.toContain('secret')
   },
 )
+
+test('a policy file must be signed where a key is given', async () => {
+  await using server = await startLocal()
+  const policy = { version: 1, hosts: { [`127.0.0.1:${server.port}`]: [server.leafPin] } }
+  const path = command.file('signed.json', JSON.stringify(policy))
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  const key = command.file('signing.pub.pem', pem)
+  const trust = pinned(server).slice(0, 2)
+  const run = (name: string) => {
+    const verify = ['--verify-key', key, '--verify-name', name, ...trust]
+    return Promise.all([
+      command.run(['fetch', server.at('/bytes/3'), '--policy', path, ...verify]),
+      command.run(['check', path, '--json', ...verify]),
+    ])
+  }
+  const unsigned = expect.stringContaining('(ERR_POLICY_UNSIGNED)')
+  for (const told of await run('orders'))
+    expect(told).toMatchObject({ code: 6, stdout: '', stderr: unsigned })
+  expect((await server.stats()).accepted).toBe(0)
+
+  const file = await PolicyFile.read(path)
+  const as = { name: 'orders', version: 1, expires: '2099-01-01' }
+  writeFileSync(`${path}.sig`, JSON.stringify(file.sign(as, privateKey)))
+  for (const told of await run('payments'))
+    expect(told).toMatchObject({
+      code: 6,
+      stdout: '',
+      stderr: expect.stringContaining('is of the policy "orders"'),
+    })
+  expect((await server.stats()).accepted).toBe(0)
+  const [fetched, checked] = await run('orders')
+  expect(fetched).toMatchObject({ code: 0, stderr: '' })
+  expect(fetched.stdout).toHaveLength(3)
+  expect(JSON.parse(checked.stdout).sights).toMatchObject([{ verdict: 'pinned' }])
+})
 
 test('a policy file says what becomes of hosts without pins, in the environment that is asked for', async () => {
   await using server = await startLocal()

@@ -8,6 +8,7 @@ import {
   describeInputs,
   type FilePolicy,
   PolicyFile,
+  type VerifyPolicy,
 } from '../index.js'
 import { FileError, UsageError } from './exit.js'
 
@@ -40,21 +41,59 @@ export async function readKeys(name: string): Promise<DescribedInput[]> {
   }
 }
 
-/** The policy file `name`. */
-export async function readPolicyFile(name: string): Promise<PolicyFile> {
+/** For `parseArgs`: whose signatures a policy file must have. */
+export const VERIFY_OPTIONS = {
+  'verify-key': { type: 'string', multiple: true, default: [] as string[] },
+  'verify-name': { type: 'string' },
+} as const
+
+/** For `--help`. */
+export const VERIFY_HELP = `\
+  --verify-key FILE     the policy file must be signed with this public key; repeatable,
+                        one of them is enough
+  --verify-name NAME    and it must be the policy of this name, as pinfetch sign was given
+`
+
+/** Reads them; undefined where nothing is asked for. */
+export async function readVerify(values: {
+  readonly 'verify-key': readonly string[]
+  readonly 'verify-name'?: string | undefined
+}): Promise<VerifyPolicy | undefined> {
+  const { 'verify-key': files, 'verify-name': name } = values
+  if (files.length === 0 && name === undefined) return undefined
+  if (files.length === 0 || name === undefined)
+    throw new UsageError('--verify-key and --verify-name go together: give both')
+  return {
+    keys: await Promise.all(files.map(readNamed)),
+    name: readPolicyName('--verify-name', name),
+  }
+}
+
+/** The name of a policy, the value of `option`. */
+export function readPolicyName(option: string, name: string): string {
+  if (!/^[!-~]{1,100}$/.test(name))
+    throw new UsageError(
+      `${option} is ${JSON.stringify(name)}: give 1 to 100 visible characters of ASCII`,
+    )
+  return name
+}
+
+/** The policy file `name`; signed as `verify` has it. */
+export async function readPolicyFile(name: string, verify?: VerifyPolicy): Promise<PolicyFile> {
   try {
-    return await PolicyFile.read(name)
+    return await PolicyFile.read(name, { verify })
   } catch (cause) {
     throw FileError.of(name, cause)
   }
 }
 
-/** What the policy file `name` says for `environment`. */
+/** What the policy file `name`, signed as `verify` has it, says for `environment`. */
 export async function readNamedPolicy(
   name: string,
   environment: string | undefined,
+  verify?: VerifyPolicy,
 ): Promise<FilePolicy> {
-  const file = await readPolicyFile(name)
+  const file = await readPolicyFile(name, verify)
   try {
     return file.in(environment)
   } catch (cause) {

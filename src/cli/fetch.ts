@@ -1,8 +1,24 @@
 // `pinfetch fetch`: URLs, one or millions, requested with pins.
 
 import { parseArgs } from 'node:util'
-import { Client, type ClientOptions, type FilePolicy, type RequestInit } from '../index.js'
-import { prove, readCount, readNamed, readNamedPolicy, readSeconds, trusting } from './arguments.js'
+import {
+  Client,
+  type ClientOptions,
+  type FilePolicy,
+  type RequestInit,
+  type VerifyPolicy,
+} from '../index.js'
+import {
+  prove,
+  readCount,
+  readNamed,
+  readNamedPolicy,
+  readSeconds,
+  readVerify,
+  trusting,
+  VERIFY_HELP,
+  VERIFY_OPTIONS,
+} from './arguments.js'
 import { codeOf, EXIT, exitCodeOf, FileError, gravest, messageOf, UsageError } from './exit.js'
 import { type Input, Inputs } from './inputs.js'
 import { onFirstInterrupt } from './interrupt.js'
@@ -20,6 +36,7 @@ as lines of JSON, in the order in which they finish.
   --input FILE          read URLs from FILE, one a line; - is stdin
   --policy FILE         the pins: a policy file
   --environment NAME    which environment of the policy file
+${VERIFY_HELP}\
   --pin HOST=PIN        a pin of one host pattern; repeatable
   --unpinned WHAT       hosts without pins: allow, warn or refuse (default: as the policy file
                         says, else allow)
@@ -92,6 +109,7 @@ export async function fetch(args: string[]): Promise<number> {
       input: { type: 'string' },
       policy: { type: 'string' },
       environment: { type: 'string' },
+      ...VERIFY_OPTIONS,
       pin: { type: 'string', multiple: true, default: [] },
       unpinned: { type: 'string' },
       ca: { type: 'string' },
@@ -121,11 +139,14 @@ export async function fetch(args: string[]): Promise<number> {
     throw new UsageError('--resume goes on with what --output has: give --output')
   if (values.environment !== undefined && values.policy === undefined)
     throw new UsageError('--environment is one of a policy file: give --policy')
+  if (values['verify-key'].length > 0 && values.policy === undefined)
+    throw new UsageError('--verify-key is for a policy file: give --policy')
+  const verify = await readVerify(values)
   const concurrency =
     values.concurrency === undefined ? CONCURRENCY : readCount('--concurrency', values.concurrency)
   const init = await readInit(values.method, values.data)
   const options: ClientOptions = {
-    ...(await readClientOptions(values)),
+    ...(await readClientOptions(values, verify)),
     maxResponseBytes: LARGEST_INLINE,
     connections: Math.max(CONNECTIONS, concurrency),
   }
@@ -270,7 +291,10 @@ function factsOf(error: unknown): object {
 }
 
 /** The options of the client, proved by making one. */
-async function readClientOptions(values: RequestValues): Promise<ClientOptions> {
+async function readClientOptions(
+  values: RequestValues,
+  verify: VerifyPolicy | undefined,
+): Promise<ClientOptions> {
   const { unpinned, redirect } = values
   const given = {
     unpinned,
@@ -282,7 +306,9 @@ async function readClientOptions(values: RequestValues): Promise<ClientOptions> 
   const options = given as ClientOptions // or a PolicyError of the client, which checks each
   await proveAsUsage(() => prove(options))
   const ofFile =
-    values.policy === undefined ? undefined : await readPolicy(values.policy, values.environment)
+    values.policy === undefined
+      ? undefined
+      : await readPolicy(values.policy, values.environment, verify)
   const ofLine = [...readPins(values.pin)]
   await proveAsUsage(() => prove({ pins: ofLine }))
   let pins: ClientOptions['pins'] = ofLine
@@ -306,8 +332,12 @@ async function proveAsUsage(prove: () => Promise<void>): Promise<void> {
 }
 
 /** What a policy file says for an environment, proved by itself, so that an error names the file. */
-async function readPolicy(name: string, environment: string | undefined): Promise<FilePolicy> {
-  const policy = await readNamedPolicy(name, environment)
+async function readPolicy(
+  name: string,
+  environment: string | undefined,
+  verify: VerifyPolicy | undefined,
+): Promise<FilePolicy> {
+  const policy = await readNamedPolicy(name, environment, verify)
   try {
     policy.toPolicy()
     return policy

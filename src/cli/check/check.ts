@@ -1,7 +1,14 @@
 // `pinfetch check`: what the servers of a policy file serve, and what its pins make of it.
 
 import { parseArgs } from 'node:util'
-import { onlyFile, readDays, readPolicyFile } from '../arguments.js'
+import {
+  onlyFile,
+  readDays,
+  readPolicyFile,
+  readVerify,
+  VERIFY_HELP,
+  VERIFY_OPTIONS,
+} from '../arguments.js'
 import { EXIT, gravest, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
 import { readSurveyOptions, SURVEY_HELP, SURVEY_OPTIONS } from '../survey/options.js'
@@ -18,6 +25,7 @@ pins match where, what is not served, when certificates end, and what the next c
 them will break. docs/rotation.md tells what to do.
 
 ${SURVEY_HELP}\
+${VERIFY_HELP}\
   --days N              tell of what ends within N days (default 30)
   --long                show the path of each host, not only of those with findings
   --json                a line of JSON for each host
@@ -32,6 +40,7 @@ export async function check(args: string[]): Promise<number> {
     allowPositionals: true,
     options: {
       ...SURVEY_OPTIONS,
+      ...VERIFY_OPTIONS,
       policy: { type: 'string' },
       days: { type: 'string' },
       long: { type: 'boolean', default: false },
@@ -47,7 +56,7 @@ export async function check(args: string[]): Promise<number> {
   const name = onlyFile(positionals, values.policy)
   const days = readDays(values.days)
   const plan = await readSurveyOptions(values)
-  const file = await readPolicyFile(name)
+  const file = await readPolicyFile(name, await readVerify(values))
   const survey = surveyOf(file, name, values.environment, plan)
   if (survey.size === 0 && survey.unnamed.length > 0)
     throw new UsageError('the file has wildcards only: name hosts with --host or --hosts')

@@ -9,7 +9,14 @@ import {
   parsePolicySignatures,
   verifyPolicySignatures,
 } from '../../index.js'
-import { readDate, readDays, readNamed, readNamedText, readPolicyFile } from '../arguments.js'
+import {
+  readDate,
+  readDays,
+  readNamed,
+  readNamedText,
+  readPolicyFile,
+  readPolicyName,
+} from '../arguments.js'
 import { codeOf, EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
 import { writeWhole } from '../replace-file.js'
@@ -70,7 +77,8 @@ export async function sign(args: string[]): Promise<number> {
   }
   const [path] = positionals
   if (path === undefined || positionals.length > 1) throw new UsageError('give one policy file')
-  const name = readName(values.name)
+  if (values.name === undefined) throw new UsageError('give the name of the policy with --name')
+  const name = readPolicyName('--name', values.name)
   if (values.check) return check(path, { ...values, name, publicKeys: values['public-key'] })
   if (values.threshold !== undefined) throw new UsageError('--threshold is for --check')
 
@@ -159,15 +167,6 @@ async function readBefore(name: string): Promise<PolicySignatures | null> {
     if (codeOf(cause) === 'ENOENT') return null
     throw FileError.of(name, cause)
   }
-}
-
-function readName(name: string | undefined): string {
-  if (name === undefined) throw new UsageError('give the name of the policy with --name')
-  if (!/^[!-~]{1,100}$/.test(name))
-    throw new UsageError(
-      `--name is ${JSON.stringify(name)}: give 1 to 100 visible characters of ASCII`,
-    )
-  return name
 }
 
 /** The signature file that is there already, and whether a key at hand has signed what it says. */
