@@ -397,6 +397,26 @@ describe('trust', () => {
     expect(new Policy({ ...pins, 'a.example.test': { exclude: true } })).toBeInstanceOf(Policy)
   })
 
+  test('that they differ in where nobody looked for it refuses the host', async () => {
+    const name = `w.x.y.${genuine.hostname}`
+    const of = (trust: 'ca' | 'pinned-key'): PinsInput => ({
+      [`**.${genuine.hostname}`]: { pins: [genuine.leafPin], trust },
+      [`**.y.${genuine.hostname}`]: [genuine.leafPin],
+      [`y.${genuine.hostname}`]: { exclude: true },
+      [`*.y.${genuine.hostname}`]: { exclude: true },
+    })
+    await using client = clientOf(of('pinned-key'), { lookup: { [name]: '127.0.0.1' } })
+    const url = `https://${name}:${genuine.port}/`
+    const { accepted } = await genuine.stats()
+    await expect(client.get(url)).rejects.toMatchObject({
+      code: 'ERR_POLICY_INVALID_OPTION',
+      message: expect.stringContaining(`patterns that match ${name} differ in their trust`),
+    })
+    expect((await genuine.stats()).accepted).toBe(accepted)
+    await client.setPins(of('ca')) // the control
+    await expect(client.get(url)).rejects.toMatchObject({ code: 'ERR_CERT_NAME_MISMATCH' })
+  })
+
   test('that has changed closes connections made under the other', async () => {
     const of = (trust: 'ca' | 'pinned-key') => ({
       [genuine.hostname]: { pins: [genuine.leafPin], trust },

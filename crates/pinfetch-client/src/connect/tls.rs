@@ -233,8 +233,12 @@ impl Requirement {
         self.pins.iter().flat_map(|pins| pins.endings())
     }
 
-    /// Whether the URL's host and the server name are to be trusted by different things, which no path can be.
+    /// Whether the patterns of a host, or the URL's host and the server name, are to be trusted by different things, which no
+    /// path can be.
     pub(crate) fn is_torn(&self) -> bool {
+        if self.pins.iter().any(|pins| pins.is_torn()) {
+            return true;
+        }
         let mut trusts = self.pins.iter().map(|pins| pins.trust());
         let first = trusts.next();
         trusts.any(|trust| Some(trust) != first)

@@ -414,7 +414,11 @@ impl Gate {
             });
         }
         if requirement.is_torn() {
-            let problem = format!("the policy trusts {host} and serverName by different things");
+            let problem = if requirement.sets().iter().any(|pins| pins.is_torn()) {
+                format!("the policy's patterns that match {host} differ in their trust")
+            } else {
+                format!("the policy trusts {host} and serverName by different things")
+            };
             return Err(RequestError::Option {
                 code: Code::PolicyInvalidOption,
                 problem: problem.into(),

@@ -27,6 +27,8 @@ struct Pools {
     enforced: Option<Pool>,
     /// None where no set is.
     reported: Option<Pool>,
+    /// Whether the sets differ in their trust, so that no path can meet them.
+    is_torn: bool,
     refusal: Option<Ending>,
     /// The sets that end, or have ended.
     endings: Box<[Ending]>,
@@ -106,8 +108,12 @@ impl EffectivePins {
         let patterns = shares.iter().map(|share| share.pattern.clone()).collect();
         let all = shares.iter().flat_map(|share| share.pins).copied();
         let mut effective = Self::plain(host, port, patterns, all.collect());
-        if let Some(share) = shares.first() {
-            effective.trust = share.trust.clone(); // the same for all: compiling a policy saw to that
+        let mut trusts = shares.iter().map(|share| &share.trust);
+        let mut is_torn = false;
+        if let Some(first) = trusts.next() {
+            // compiling a policy refuses those that differ, as far as it finds them; none must win by its place
+            is_torn = trusts.any(|trust| trust != first);
+            effective.trust = first.clone();
         }
         let ending = |share: &Share<'_>| {
             let pattern = share.pattern.clone();
@@ -122,6 +128,7 @@ impl EffectivePins {
         let pools = Pools {
             enforced: effective.pool(shares, Mode::Enforce, |mode| mode == Mode::Enforce),
             reported: effective.pool(shares, Mode::Report, |_| true),
+            is_torn,
             refusal,
             endings: endings.into(),
         };
@@ -195,6 +202,11 @@ impl EffectivePins {
     /// What the paths to the host end in.
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// Whether the patterns that contribute differ in their trust: then every path is refused.
+    pub fn is_torn(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.is_torn)
     }
 
     /// Whether a bad pin refuses the host: not where every set is in report mode.
@@ -280,6 +292,9 @@ impl EffectivePins {
             let found = path.iter().find(|pin| self.contains(pin));
             return found.map_or(Judgement::Refuse, |pin| Judgement::Accept(Some(*pin)));
         };
+        if rules.is_torn {
+            return Judgement::Refuse;
+        }
         match (&rules.enforced, &rules.reported) {
             (Some(pool), _) => self.search(pool, path),
             (None, Some(pool)) => match self.search(pool, path) {
@@ -353,6 +368,7 @@ impl Pools {
         let Self {
             enforced,
             reported,
+            is_torn,
             refusal: _, // a host that is refused has no connections
             endings: _, // of interest once it has come to that
         } = self;
@@ -361,7 +377,9 @@ impl Pools {
             (Some(ours), Some(theirs)) => ours.same(theirs),
             _ => false,
         };
-        same(enforced, &other.enforced) && same(reported, &other.reported)
+        *is_torn == other.is_torn
+            && same(enforced, &other.enforced)
+            && same(reported, &other.reported)
     }
 }
 

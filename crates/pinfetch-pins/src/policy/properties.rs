@@ -505,6 +505,40 @@ fn a_policy_knows_when_it_changes_by_itself() {
 }
 
 #[test]
+fn patterns_that_differ_in_their_trust_and_were_not_found_refuse_every_path() {
+    let with = |pattern: &str, trust: Trust| PinSetSource {
+        pattern: pattern.into(),
+        pins: vec![PinSource::Text(pin(1).to_string())],
+        rules: Rules {
+            trust,
+            ..Rules::default()
+        },
+        ..PinSetSource::default()
+    };
+    let without = |pattern: &str| PinSetSource {
+        pattern: pattern.into(),
+        exclude: true,
+        ..PinSetSource::default()
+    };
+    for other in [Trust::PinnedKey, Trust::Own] {
+        // the names that are tried when a policy is made are taken out of both
+        let policy = Policy::compile([
+            with("**.example.com", Trust::Own),
+            with("**.a.example.com", other.clone()),
+            without("a.example.com"),
+            without("*.a.example.com"),
+        ])
+        .unwrap();
+        let host: Host = "x.y.a.example.com".parse().unwrap();
+        let pins = policy.lookup(&host, 443).to_effective(&host, 443).unwrap();
+        let is_torn = other != Trust::Own;
+        assert_eq!(pins.is_torn(), is_torn);
+        let judged = pins.judge_pins(&[pin(1)]);
+        assert_eq!(judged == Judgement::Refuse, is_torn, "{judged:?}");
+    }
+}
+
+#[test]
 fn a_clock_that_was_set_loosens_nothing() {
     let ends = |pattern: &str, then| PinSetSource {
         pattern: pattern.into(),
