@@ -102,7 +102,10 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) seen: Seen,
     pub(crate) rehearsals: Vec<Rehearsal>,
+    /// Whether no further requests are taken; those under way may go on.
     pub(crate) closed: bool,
+    /// Whether nothing is connected to any more, for those under way neither.
+    has_ended: bool,
 }
 
 /// When a policy changes by itself, in Unix seconds.
@@ -221,6 +224,7 @@ impl Gate {
                 seen: Seen::default(),
                 rehearsals: Vec::new(),
                 closed: false,
+                has_ended: false,
             }),
             membership: Mutex::default(),
             swapping: tokio::sync::Mutex::default(),
@@ -304,7 +308,7 @@ impl Gate {
         *attempt.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let waiting = {
             let mut state = self.lock();
-            if state.closed && !is_under_way {
+            if state.has_ended || state.closed && !is_under_way {
                 return Err(RequestError::ClientClosed);
             }
             if state.policy.has_dates() {
@@ -623,14 +627,21 @@ impl Gate {
     /// Judges the proxy of `key`, at `remote`, under the policy in force now, by the path of the handshake with it.
     ///
     /// # Errors
-    /// Whatever a request through that proxy would be refused with.
+    /// Whatever a request through that proxy would be refused with; [`RequestError::ClientClosed`], where nobody waits for
+    /// an answer any more.
     pub(crate) fn permits(
         &self,
         key: &ConnectionKey,
         remote: SocketAddr,
         path: Option<&Arc<VerifiedPath>>,
     ) -> Result<(), RequestError> {
-        let policy = self.lock().policy.clone();
+        let policy = {
+            let state = self.lock();
+            if state.has_ended {
+                return Err(RequestError::ClientClosed);
+            }
+            state.policy.clone()
+        };
         let (Some(proxy), Some(requirement)) = (&key.proxy, self.proxy_requirement(&policy, key)?)
         else {
             return Ok(());
@@ -846,6 +857,7 @@ impl Gate {
         let waiters: Vec<Waiter> = {
             let mut state = self.lock();
             state.closed = true;
+            state.has_ended |= force;
             if force {
                 state
                     .origins
@@ -869,12 +881,11 @@ impl Gate {
                 ended.await;
             }
         }
-        let origins: Vec<Origin> = self
-            .lock()
-            .origins
-            .drain()
-            .map(|(_, origin)| origin)
-            .collect();
+        let origins: Vec<Origin> = {
+            let mut state = self.lock();
+            state.has_ended = true;
+            state.origins.drain().map(|(_, origin)| origin).collect()
+        };
         let live: Vec<_> = origins
             .iter()
             .flat_map(|origin| origin.live.iter().cloned())
@@ -981,6 +992,51 @@ mod tests {
 
     static HANDS: AtomicI64 = AtomicI64::new(0);
 
+    fn gate_of(policy: Policy) -> Arc<Gate> {
+        let tls = TlsSettings {
+            min_version: MinVersion::Tls12,
+            identity: None,
+            key_log: None,
+            provider: provider(None, false),
+            look: None,
+        };
+        Gate::new(
+            Config::default(),
+            Arc::new(policy),
+            Vec::new(),
+            Verification::Insecure,
+            tls,
+            &Environment::new(|_| {}),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_connects_while_a_client_closes_and_not_once_it_was_closed_by_force()
+     {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gate = gate_of(Policy::default());
+        let host = "127.0.0.1".parse().unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let key = Arc::new(ConnectionKey::new(&gate.config, Scheme::Http, host, port));
+        let progress = Mutex::default();
+
+        let under_way = gate.enter();
+        let closing = gate.close(false);
+        let lease = tokio::select! {
+            biased;
+            () = closing => panic!("a request is under way"),
+            lease = gate.acquire(&key, &progress, true) => lease,
+        };
+        drop(lease.unwrap());
+        let refused = gate.acquire(&key, &progress, false).await;
+        assert!(matches!(refused, Err(RequestError::ClientClosed)));
+
+        gate.close(true).await;
+        let refused = gate.acquire(&key, &progress, true).await;
+        assert!(matches!(refused, Err(RequestError::ClientClosed)));
+        drop(under_way);
+    }
+
     #[test]
     fn pins_that_a_clock_set_ahead_has_put_in_report_mode_are_enforced_when_it_is_set_right() {
         let ends = |pattern: &str, then| PinSetSource {
@@ -997,21 +1053,7 @@ mod tests {
             ends("refuse.test", Afterwards::Refuse),
         ])
         .unwrap();
-        let tls = TlsSettings {
-            min_version: MinVersion::Tls12,
-            identity: None,
-            key_log: None,
-            provider: provider(None, false),
-            look: None,
-        };
-        let mut gate = Gate::new(
-            Config::default(),
-            Arc::new(policy),
-            Vec::new(),
-            Verification::Insecure,
-            tls,
-            &Environment::new(|_| {}),
-        );
+        let mut gate = gate_of(policy);
         Arc::get_mut(&mut gate).unwrap().clock = Clock::by(|| HANDS.load(Ordering::Relaxed));
         let key = |host: &str| {
             let key = ConnectionKey::new(&gate.config, Scheme::Https, host.parse().unwrap(), 443);
