@@ -29,7 +29,8 @@ pub struct Rehearsal(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    policy: Arc<Policy>,
+    /// None once it has ended.
+    policy: Mutex<Option<Arc<Policy>>>,
     since: SystemTime,
     has_ended: AtomicBool,
     seen: Mutex<Seen>,
@@ -48,6 +49,8 @@ struct HostSeen {
     passed: u64,
     /// Connections that nothing more can be said of than that their path lacks the pins.
     failed: u64,
+    /// Connections of chains that are forgotten, since another path of theirs was found to be pinned.
+    reconnected: u64,
     refusal: Option<Code>,
     was_pinned: bool,
     patterns: Vec<String>,
@@ -114,7 +117,7 @@ pub struct HostRehearsal {
 impl Rehearsal {
     pub(crate) fn new(policy: Arc<Policy>) -> Self {
         Self(Arc::new(Shared {
-            policy,
+            policy: Mutex::new(Some(policy)),
             since: SystemTime::now(),
             has_ended: AtomicBool::new(false),
             seen: Mutex::default(),
@@ -135,15 +138,27 @@ impl Rehearsal {
 
     /// Whether the policy can be rehearsed at `gate`.
     pub(crate) fn fits(&self, gate: &Gate) -> Result<(), RequestError> {
-        if gate.is_insecure() && !self.0.policy.is_empty() {
+        let pins = self.policy().is_some_and(|policy| !policy.is_empty());
+        if gate.is_insecure() && pins {
             return Err(crate::reload::insecure_with_pins());
         }
         Ok(())
     }
 
-    /// Judges no more connections. What it has seen stays.
+    /// Judges no more connections, and lets go of the policy; the next report lets go of the chains. What it has seen stays.
     pub fn end(&self) {
         self.0.has_ended.store(true, Ordering::Relaxed);
+        let policy = self.lock_policy().take();
+        drop(policy); // not under the lock
+    }
+
+    fn policy(&self) -> Option<Arc<Policy>> {
+        self.lock_policy().clone()
+    }
+
+    fn lock_policy(&self) -> MutexGuard<'_, Option<Arc<Policy>>> {
+        let policy = self.0.policy.lock();
+        policy.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -158,10 +173,10 @@ impl Rehearsal {
         today: &Requirement,
         live: &Arc<Live>,
     ) {
-        if self.has_ended() {
-            return;
-        }
-        let policy = &self.0.policy;
+        let Some(policy) = self.policy() else {
+            return; // it has ended
+        };
+        let policy = &*policy;
         let requirement = Requirement::of(policy, key, gate.clock.now());
         let side = gate.proxy_requirement(policy, key);
         let refusal = match &side {
@@ -255,7 +270,10 @@ impl Rehearsal {
         for chain in &chains {
             chain.verdict(); // while nobody waits for the lock
         }
-        let seen = self.lock();
+        let mut seen = self.lock();
+        if self.has_ended() {
+            seen.hosts.values_mut().for_each(HostSeen::forget_chains);
+        }
         let mut hosts: Vec<HostRehearsal> = seen.hosts.iter().map(host_report).collect();
         hosts.sort_unstable_by(|a, b| (a.host.as_str(), a.port).cmp(&(b.host.as_str(), b.port)));
         let listed: u64 = hosts.iter().map(|host| host.connections).sum();
@@ -273,7 +291,7 @@ impl Rehearsal {
 }
 
 fn host_report(((host, port), seen): (&(Host, u16), &HostSeen)) -> HostRehearsal {
-    let (mut would_reconnect, mut would_fail) = (0, seen.failed);
+    let (mut would_reconnect, mut would_fail) = (seen.reconnected, seen.failed);
     for (chain, connections) in &seen.chains {
         // one that has come since the others were looked at waits for the next report, and counts as refused until then
         if chain.verdict.get() == Some(&true) {
@@ -296,6 +314,20 @@ fn host_report(((host, port), seen): (&(Host, u16), &HostSeen)) -> HostRehearsal
     }
 }
 
+impl HostSeen {
+    /// Keeps of the chains that were looked at only how many connections they had.
+    fn forget_chains(&mut self) {
+        self.chains.retain(|(chain, connections)| {
+            match chain.verdict.get() {
+                Some(true) => self.reconnected += connections,
+                Some(false) => self.failed += connections,
+                None => return true,
+            }
+            false
+        });
+    }
+}
+
 impl Chain {
     /// Whether a path of it is pinned.
     fn verdict(&self) -> bool {
@@ -304,5 +336,43 @@ impl Chain {
             verifies(verification, requirement, &self.certificates, &self.name)
         };
         *self.verdict.get_or_init(verify)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_has_ended_keeps_counts_and_neither_policy_nor_chains() {
+        let policy = Arc::new(Policy::default());
+        let rehearsal = Rehearsal::new(policy.clone());
+        let chain = |verdict| {
+            let chain = Chain {
+                certificates: Vec::new(),
+                verification: Verification::Insecure,
+                requirement: Requirement::default(),
+                name: "a.test".parse().unwrap(),
+                verdict: OnceLock::from(verdict),
+            };
+            Arc::new(chain)
+        };
+        let chains = [(chain(true), 3), (chain(false), 2)];
+        let host = HostSeen {
+            connections: 5,
+            chains: chains.to_vec(),
+            ..HostSeen::default()
+        };
+        let place = ("a.test".parse().unwrap(), 443);
+        rehearsal.lock().hosts.insert(place, host);
+        let held = || (Arc::strong_count(&policy), Arc::strong_count(&chains[0].0));
+        let counts = || {
+            let host = rehearsal.report().hosts.remove(0);
+            (host.would_reconnect, host.would_fail)
+        };
+        assert_eq!((counts(), held()), ((3, 2), (2, 2)));
+        rehearsal.end();
+        assert_eq!((counts(), held()), ((3, 2), (1, 1)));
+        assert_eq!(counts(), (3, 2));
     }
 }

@@ -316,6 +316,7 @@ impl Plan {
                 gate.open_more(&change.key, origin);
             }
         }
+        state.rehearsals.retain(|rehearsal| !rehearsal.has_ended());
         state.counters.keep(policy);
         state.next_change = NextChange::of(policy, self.now);
         state.policy = policy.clone();
