@@ -198,62 +198,71 @@ test('an HTTPS proxy is verified, and its pins hold', async () => {
   await expect(plain.get(server.url)).rejects.toMatchObject({ code: 'ERR_POLICY_PLAINTEXT' })
 })
 
-test.each(['changes nothing', 'takes the pin of an HTTPS proxy out'])(
-  'a swap during the handshake with a proxy that %s',
-  async (swap) => {
-    await using server = await startGenuine()
-    const credentials = 'user:secret'
-    await using proxy = await startProxy({
-      kind: 'connect',
-      pki: server.pki,
-      to: server,
-      credentials,
-    })
-    // in front of the proxy stands one that holds back what the proxy says first, until it is told
-    let hold = () => {}
-    let release = () => {}
-    const held = new Promise<void>((resolve) => {
-      hold = resolve
-    })
-    const released = new Promise<void>((resolve) => {
-      release = resolve
-    })
-    const sockets: Socket[] = []
-    const relay = createTcpServer((near) => {
-      const far = connect(proxy.port, '127.0.0.1')
-      for (const socket of [near, far]) sockets.push(socket.on('error', () => {})) // its end shows
-      near.pipe(far)
-      near.once('data', () => hold())
-      void released.then(() => far.pipe(near))
-    })
-    await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
-    const { port } = relay.address() as AddressInfo
-    const place = `${server.hostname}:${port}`
-    const pinned = (pin: string) => ({
-      [`${server.hostname}:${server.port}`]: [server.leafPin],
-      [place]: [pin],
-    })
-    await using client = clientOf(server, {
-      proxy: `https://${credentials}@${place}`,
-      pins: pinned(server.leafPin),
-    })
-    try {
-      const response = client.get(server.url)
-      response.catch(() => {}) // looked at later
-      await held
-      const stranger = `sha256/${Buffer.alloc(32, 7).toString('base64')}`
-      const isControl = swap === 'changes nothing'
-      await client.setPins(pinned(isControl ? server.leafPin : stranger))
-      release()
-      if (isControl) expect((await response).status).toBe(200)
-      else await expect(response).rejects.toMatchObject({ code: 'ERR_BAD_PIN', port })
-      expect((await proxy.stats()).authorities).toHaveLength(isControl ? 1 : 0)
-    } finally {
-      for (const socket of sockets) socket.destroy()
-      relay.close()
-    }
-  },
-)
+test.each([
+  ['changes nothing', 1],
+  ['takes the pin of an HTTPS proxy out', 0],
+  ['trusts something else of an HTTPS proxy', 1],
+])('a swap during the handshake with a proxy that %s', async (swap, tunnels) => {
+  await using server = await startGenuine()
+  const credentials = 'user:secret'
+  await using proxy = await startProxy({
+    kind: 'connect',
+    pki: server.pki,
+    to: server,
+    credentials,
+  })
+  // in front of the proxy stands one that holds back what the proxy says first, until it is told
+  let hold = () => {}
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    hold = resolve
+  })
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const sockets: Socket[] = []
+  const relay = createTcpServer((near) => {
+    const far = connect(proxy.port, '127.0.0.1')
+    for (const socket of [near, far]) sockets.push(socket.on('error', () => {})) // its end shows
+    near.pipe(far)
+    near.once('data', () => hold())
+    void released.then(() => far.pipe(near))
+  })
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
+  const { port } = relay.address() as AddressInfo
+  const place = `${server.hostname}:${port}`
+  const pinned = (pin: string, trust: 'ca' | { ca: string }) => ({
+    [`${server.hostname}:${server.port}`]: [server.leafPin],
+    [place]: { pins: [pin], trust },
+  })
+  const own = { ca: server.ca }
+  await using client = clientOf(server, {
+    proxy: `https://${credentials}@${place}`,
+    pins: pinned(server.leafPin, own),
+  })
+  try {
+    const response = client.get(server.url)
+    response.catch(() => {}) // looked at later
+    await held
+    const stranger = `sha256/${Buffer.alloc(32, 7).toString('base64')}`
+    await client.setPins(
+      pinned(
+        tunnels === 0 ? stranger : server.leafPin,
+        swap.startsWith('trusts') ? 'ca' : own, // the client's own, among which the same is
+      ),
+    )
+    release()
+    // a trust that changed is nobody's fault: another handshake is made under the new one
+    if (tunnels > 0) expect((await response).status).toBe(200)
+    else await expect(response).rejects.toMatchObject({ code: 'ERR_BAD_PIN', port })
+    const stats = await proxy.stats()
+    expect(stats.authorities).toHaveLength(tunnels)
+    expect(stats.handshakes).toBe(swap.startsWith('trusts') ? 2 : 1)
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    relay.close()
+  }
+})
 
 test.each(['https', 'http'])('the pin set of an %s: proxy ends as any other', async (scheme) => {
   await using server = await startGenuine()
