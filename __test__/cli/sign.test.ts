@@ -134,6 +134,12 @@ test('signs a policy under its name, and checks that it is that one', async () =
     stderr: expect.stringContaining('is of the policy "orders/staging"'),
   })
   expect((await command.run(['sign', ...staging, ...check])).code).toBe(0)
+  expect(
+    await command.run(['sign', ...staging, '--check', '--public-key', key, path]),
+  ).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('a public key: verify.keys[0] is no public key'),
+  })
   expect(await command.run(['sign', ...named, '--add', '--key', otherKey, path])).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('is of the name orders/staging, and --name is'),

@@ -7,6 +7,7 @@ import {
   type DescribedInput,
   describeInputs,
   type FilePolicy,
+  PolicyError,
   PolicyFile,
   type VerifyPolicy,
 } from '../index.js'
@@ -83,6 +84,8 @@ export async function readPolicyFile(name: string, verify?: VerifyPolicy): Promi
   try {
     return await PolicyFile.read(name, { verify })
   } catch (cause) {
+    if (cause instanceof PolicyError && cause.option === 'verify')
+      throw new UsageError(`a public key: ${cause.message}`, { cause })
     throw FileError.of(name, cause)
   }
 }

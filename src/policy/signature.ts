@@ -235,7 +235,7 @@ export class Verifier {
     if (says.policy !== digests.policy || says.lock !== digests.lock)
       throw refuse(
         'ERR_POLICY_SIGNATURE',
-        `is of another ${says.policy === digests.policy ? 'lock' : 'content'}: it was changed after it was signed`,
+        `is of another ${says.policy === digests.policy ? 'lock' : 'policy file'} than is there: that was changed after it was signed`,
       )
     const { valid, invalid } = signersOf(says, this.#keys)
     if (valid.size < this.#threshold) {

@@ -4,7 +4,6 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import {
-  PolicyFile,
   type PolicySignatures,
   parsePolicySignatures,
   verifyPolicySignatures,
@@ -143,20 +142,16 @@ async function check(path: string, { name, publicKeys, threshold, json }: Check)
   if (threshold !== undefined && !/^[1-9]\d{0,2}$/.test(threshold))
     throw new UsageError(`--threshold is ${JSON.stringify(threshold)}: give a whole number from 1`)
   const keys = await Promise.all(publicKeys.map(readNamed))
-  try {
-    const verify = { keys, name, threshold: threshold === undefined ? 1 : Number(threshold) }
-    const { signature } = await PolicyFile.read(path, { verify })
-    if (signature === null) throw new Error('no signature was asked for')
-    const { version, expires } = signature
-    await print(
-      json
-        ? `${JSON.stringify({ file: `${path}.sig`, name, version, expires, keys: signature.keys })}\n`
-        : `${path}.sig: ${name}, version ${version}, until ${expires.toISOString()}\n${signature.keys.map((key) => `  ${key}\n`).join('')}`,
-    )
-    return EXIT.ok
-  } catch (cause) {
-    throw FileError.of(path, cause)
-  }
+  const verify = { keys, name, threshold: threshold === undefined ? 1 : Number(threshold) }
+  const { signature } = await readPolicyFile(path, verify)
+  if (signature === null) throw new Error('no signature was asked for')
+  const { version, expires } = signature
+  await print(
+    json
+      ? `${JSON.stringify({ file: `${path}.sig`, name, version, expires, keys: signature.keys })}\n`
+      : `${path}.sig: ${name}, version ${version}, until ${expires.toISOString()}\n${signature.keys.map((key) => `  ${key}\n`).join('')}`,
+  )
+  return EXIT.ok
 }
 
 /** The signature file that is there already; null for none. */
