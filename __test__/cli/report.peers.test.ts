@@ -2,7 +2,13 @@
 
 import { spawnSync } from 'node:child_process'
 import { pathToFileURL } from 'node:url'
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import {
+  type Browser,
+  type BrowserContextOptions,
+  chromium,
+  type Locator,
+  type Page,
+} from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Command } from './command.js'
 import { surveyLines } from './survey-lines.js'
@@ -58,6 +64,11 @@ async function open(
 }
 
 const told = (page: Page) => page.textContent('.told')
+/** Opens a host, and waits for what is behind its line: it is made when the element tells that it is open. */
+async function unfold(host: Locator): Promise<void> {
+  await host.locator('summary').click()
+  await host.locator('.inside').waitFor()
+}
 const focused = (page: Page) =>
   page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent)
 
@@ -75,7 +86,7 @@ test('hosts stand there by their health, the worst first, and the page asks for 
 test('a host opens to its path with the matching pins marked, its pins and its findings', async () => {
   await using page = await open('few')
   const host = page.locator('.host', { hasText: 'cdn.bank.example:443' })
-  await host.locator('summary').click()
+  await unfold(host)
   expect(await host.locator('.certificate .role').allTextContents()).toEqual([
     'end entitypinned: cdn 2026',
     'intermediate',
@@ -86,7 +97,7 @@ test('a host opens to its path with the matching pins marked, its pins and its f
     expect.stringContaining('in the safe'),
   ])
   const refused = page.locator('.host.error', { hasText: 'pay.shop.example' })
-  await refused.locator('summary').click()
+  await unfold(refused)
   expect(await refused.locator('.findings li').allTextContents()).toEqual([
     expect.stringMatching(/^error bad ssl pin detected.*looks like interception/),
   ])
@@ -96,7 +107,7 @@ test('a host opens to its path with the matching pins marked, its pins and its f
 test('what a certificate says is text: no script runs, and nothing turns or hides', async () => {
   await using page = await open('few')
   const host = page.locator('.host', { hasText: 'pay.shop.example' })
-  await host.locator('summary').click()
+  await unfold(host)
   expect(await host.locator('.subject').first().textContent()).toBe(
     'CN=<script>document.title="owned"</script><!--,O=\\u{202e}gnp.exe\\u{7}\\u{2028}</script>',
   )
