@@ -7,7 +7,7 @@ import { Headers } from './headers.js'
 export interface BadPinRequest {
   readonly method: string
   readonly url: string
-  /** The request's own fields; those of {@link SECRET_FIELDS}, which hold credentials, are `[redacted]`. */
+  /** The request's own fields; those that hold credentials, which docs/http.md lists, are `[redacted]`. */
   readonly headers: Headers
 }
 
