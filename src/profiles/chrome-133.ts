@@ -1,6 +1,6 @@
 import type { Profile } from './profile.js'
 
-/** Chrome 133 on Linux, from published records of it. */
+/** Chrome 133 on Linux, from what is publicly known of it; not compared with the browser. */
 export const chrome133: Profile = {
   headers: [
     ['sec-ch-ua', '"Not(A:Brand";v="99", "Google Chrome";v="133", "Chromium";v="133"'],

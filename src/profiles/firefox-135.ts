@@ -1,6 +1,6 @@
 import type { Profile } from './profile.js'
 
-/** Firefox 135 on Linux, from published records of it. */
+/** Firefox 135 on Linux, from what is publicly known of it; not compared with the browser. */
 export const firefox135: Profile = {
   headers: [
     ['User-Agent', 'Mozilla/5.0 (X11; Linux x86_64; rv:135.0) Gecko/20100101 Firefox/135.0'],

@@ -1,6 +1,6 @@
 import type { Profile } from './profile.js'
 
-/** Safari 18 on macOS, from published records of it. */
+/** Safari 18 on macOS, from what is publicly known of it; not compared with the browser. */
 export const safari18: Profile = {
   headers: [
     ['Sec-Fetch-Dest', 'document'],
