@@ -4,7 +4,7 @@
 // Leaf identities are looked for at the leaf, those of authorities anywhere else on the path; where both are given, both
 // must be found. NSIncludesSubdomains reaches names with one more label.
 
-import { malformed, type Remarks, readHost, readPin } from './conversion.js'
+import { malformed, type Remarks, readPin } from './conversion.js'
 import { type Entry, type EntryPin, entriesOf, type Hosts, hostsOf, type Rules } from './entries.js'
 import type { Exported } from './exported.js'
 import {
@@ -12,6 +12,7 @@ import {
   dictionary,
   list,
   type PlistValue,
+  readDomains,
   readPlist,
   string,
   type Written,
@@ -38,13 +39,10 @@ export function importApple(text: string, remarks: Remarks): Hosts {
     for (const [name, { at }] of settings)
       if (name !== 'NSPinnedDomains')
         remarks.note(at, `${name} is about other things than pins: left out`)
-  const entries = new Map<string, Entry>()
-  for (const [name, value] of dictionary(domains, 'NSPinnedDomains')) {
-    const host = readHost(name, value.at)
-    if (entries.has(host)) throw malformed(value.at, `${host} stands there twice`)
-    entries.set(host, entryOf(host, value, remarks))
-  }
-  return hostsOf([...entries.values()], remarks)
+  const entries = readDomains(domains, 'NSPinnedDomains', (host, value) =>
+    entryOf(host, value, remarks),
+  )
+  return hostsOf(entries, remarks)
 }
 
 function entryOf(host: string, value: PlistValue, remarks: Remarks): Entry {

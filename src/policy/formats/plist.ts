@@ -1,6 +1,6 @@
 // Property lists in XML, as far as pins are told by them: dictionaries, lists, texts, booleans, numbers and dates.
 
-import { malformed, type Position } from './conversion.js'
+import { malformed, type Position, readHost } from './conversion.js'
 import { type Element, escapeXml, readXml } from './xml.js'
 
 /** A value of a property list, and where it stands. */
@@ -67,6 +67,21 @@ function dictionaryOf({ children }: Element): PlistDictionary {
 export function dictionary({ value, at }: PlistValue, what: string): PlistDictionary {
   if (!(value instanceof Map)) throw malformed(at, `${what} is no dictionary`)
   return value
+}
+
+/** What `read` makes of each domain of a dictionary, in its order. A host that stands there twice is an error. */
+export function readDomains<T>(
+  value: PlistValue,
+  what: string,
+  read: (host: string, value: PlistValue) => T,
+): T[] {
+  const domains = new Map<string, T>()
+  for (const [name, domain] of dictionary(value, what)) {
+    const host = readHost(name, domain.at)
+    if (domains.has(host)) throw malformed(domain.at, `${host} stands there twice`)
+    domains.set(host, read(host, domain))
+  }
+  return [...domains.values()]
 }
 
 /** The list that `value` is. */

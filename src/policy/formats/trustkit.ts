@@ -3,7 +3,7 @@
 //
 // Of all domains that match a host the most specific one holds, alone.
 
-import { isDay, malformed, type Position, type Remarks, readHost, readPin } from './conversion.js'
+import { isDay, malformed, type Position, type Remarks, readPin } from './conversion.js'
 import { type Entry, type EntryPin, entriesOf, type Hosts, hostsOf } from './entries.js'
 import type { Exported } from './exported.js'
 import {
@@ -12,6 +12,7 @@ import {
   list,
   type PlistDictionary,
   type PlistValue,
+  readDomains,
   readPlist,
   string,
   type Written,
@@ -51,13 +52,10 @@ export function importTrustKit(text: string, remarks: Remarks): Hosts {
     else if (name !== 'kTSKIgnorePinningForUserDefinedTrustAnchors')
       remarks.loss(at, `${name} is not read: left out`)
   }
-  const entries = new Map<string, Entry>()
-  for (const [name, value] of dictionary(domains, 'kTSKPinnedDomains')) {
-    const host = readHost(name, value.at)
-    if (entries.has(host)) throw malformed(value.at, `${host} stands there twice`)
-    entries.set(host, entryOf(host, value, remarks))
-  }
-  return hostsOf([...entries.values()], remarks)
+  const entries = readDomains(domains, 'kTSKPinnedDomains', (host, value) =>
+    entryOf(host, value, remarks),
+  )
+  return hostsOf(entries, remarks)
 }
 
 function entryOf(host: string, value: PlistValue, remarks: Remarks): Entry {
