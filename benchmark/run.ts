@@ -98,7 +98,7 @@ try {
       http2: test.listener === 'http2',
       proxy: test.proxied ? proxy.url : null,
       concurrency: test.concurrency,
-      warmup: test.fixed ? 1 : Math.ceil(requests / 4),
+      warmup: warmupOf(test, requests),
       requests,
       watchLoop: test.figure === 'loop',
       folder,
@@ -125,6 +125,11 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 await report()
+
+function warmupOf({ fixed, warmup }: Test, requests: number): number {
+  if (warmup !== undefined && !options.quick) return warmup
+  return fixed ? 1 : Math.ceil(requests / 4)
+}
 
 /** Those that run at all; notes of each whether it pins. */
 async function presentClients(planOf: (test: Test) => Plan): Promise<Client[]> {

@@ -12,6 +12,8 @@ export interface Test {
   what: Plan['what']
   concurrency: number
   requests: number
+  /** Requests before those that are measured; a quarter of them unless it says otherwise. */
+  warmup?: number
   /** Whether requests go through an HTTP proxy. */
   proxied?: true
   /** Whether the number of requests is part of what is measured, and not scaled down. */
@@ -19,15 +21,17 @@ export interface Test {
 }
 
 const small = { listener: 'http1', path: '/small', task: 'requests', what: 'text' } as const
+/** Of connections that are kept: long enough for a JavaScript engine to have compiled what is hot. */
+const warm = { ...small, warmup: 5000 } as const
 const large = { ...small, path: '/large', concurrency: 1, requests: 6, fixed: true } as const
 
 export const TESTS: readonly Test[] = [
-  { ...small, name: 'HTTP/1.1, one at a time', concurrency: 1, requests: 10_000 },
-  { ...small, name: 'HTTP/1.1, 8 in flight', concurrency: 8, requests: 30_000 },
-  { ...small, name: 'HTTP/1.1, 64 in flight', concurrency: 64, requests: 40_000 },
-  { ...small, name: 'HTTP/1.1, 512 in flight', concurrency: 512, requests: 40_000 },
-  { ...small, name: 'HTTP/2, one at a time', listener: 'http2', concurrency: 1, requests: 10_000 },
-  { ...small, name: 'HTTP/2, 64 in flight', listener: 'http2', concurrency: 64, requests: 40_000 },
+  { ...warm, name: 'HTTP/1.1, one at a time', concurrency: 1, requests: 10_000 },
+  { ...warm, name: 'HTTP/1.1, 8 in flight', concurrency: 8, requests: 30_000 },
+  { ...warm, name: 'HTTP/1.1, 64 in flight', concurrency: 64, requests: 40_000 },
+  { ...warm, name: 'HTTP/1.1, 512 in flight', concurrency: 512, requests: 40_000 },
+  { ...warm, name: 'HTTP/2, one at a time', listener: 'http2', concurrency: 1, requests: 10_000 },
+  { ...warm, name: 'HTTP/2, 64 in flight', listener: 'http2', concurrency: 64, requests: 40_000 },
   { ...small, name: 'cold handshake + GET', listener: 'cold', concurrency: 1, requests: 1500 },
   {
     ...small,
@@ -45,14 +49,14 @@ export const TESTS: readonly Test[] = [
     proxied: true,
   },
   {
-    ...small,
+    ...warm,
     name: 'HTTP/1.1 through an HTTP proxy, 64 in flight',
     concurrency: 64,
     requests: 20_000,
     proxied: true,
   },
   {
-    ...small,
+    ...warm,
     name: 'POST of 10 KiB, 64 in flight',
     path: '/post',
     what: 'post',
@@ -71,7 +75,7 @@ export const TESTS: readonly Test[] = [
   { ...large, name: '64 MiB streamed', what: 'stream' },
   { ...large, name: '64 MiB to a file', what: 'save' },
   {
-    ...small,
+    ...warm,
     name: 'event-loop delay (p99), 64 in flight',
     figure: 'loop',
     concurrency: 64,
@@ -80,7 +84,7 @@ export const TESTS: readonly Test[] = [
   { ...large, name: 'event-loop delay (p99), 64 MiB to a buffer', figure: 'loop', what: 'buffer' },
   { ...large, name: 'event-loop delay (p99), 64 MiB streamed', figure: 'loop', what: 'stream' },
   {
-    ...small,
+    ...warm,
     name: 'latency at 1,000 requests a second',
     figure: 'latency',
     task: 'rate',
