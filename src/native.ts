@@ -46,6 +46,8 @@ export interface NativeEngine {
   drain(): Buffer | null
   /** The large body behind a token, once. */
   takeBody(token: number): Buffer
+  /** Whether libuv's own handle wakes JavaScript, rather than Node-API's thread-safe function. */
+  readonly onLibuv: boolean
   /** Keeps the process alive. */
   ref(): void
   /** Lets the process end. */
@@ -55,7 +57,7 @@ export interface NativeEngine {
 }
 
 interface Addon {
-  Engine: new (wake: () => void) => NativeEngine
+  Engine: new (wake: () => void, onLibuv: boolean) => NativeEngine
   verifyChain(request: Uint8Array): Buffer
   policyLookup(policy: Uint8Array, authority: string): Buffer
   describePath(path: Uint8Array): Buffer
@@ -73,7 +75,9 @@ function addon(): Addon {
 
 /** Starts an engine; `wake` is called when completions are waiting, once a batch. */
 export function startEngine(wake: () => void): NativeEngine {
-  return new (addon().Engine)(wake)
+  // Bun and Deno report a version of libuv too, but their loop is another: what they export of libuv must not be called
+  const { uv, bun, deno } = process.versions
+  return new (addon().Engine)(wake, uv !== undefined && bun === undefined && deno === undefined)
 }
 
 /** The payload of a Reply; throws the error that it tells instead. */

@@ -3,10 +3,6 @@
     clippy::needless_pass_by_value,
     reason = "#[napi] passes strings by value"
 )]
-#![expect(
-    deprecated,
-    reason = "refer and unref are the one way to let go of a thread-safe function without ending it"
-)]
 
 mod ask;
 mod engine;
@@ -19,25 +15,21 @@ mod policies;
 mod queue;
 mod stream;
 mod upload;
+mod wake;
 mod wire;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use napi::Env;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Function};
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::{Env, Status};
 use napi_derive::napi;
 
 use crate::engine::{Core, Thread};
+use crate::wake::Waker;
 
 /// A chunk up to this size is copied into a buffer of JavaScript's own, which costs less than a finalizer.
 const COPIED_CHUNK: usize = 64 * 1024;
-
-/// Wakes JavaScript, and by itself does not keep the process alive.
-type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
-/// Never called; keeps the process alive while it is referenced.
-type KeepAlive = ThreadsafeFunction<(), (), (), Status, false, false, 0>;
 
 /// The engine of one Node environment.
 #[napi]
@@ -45,39 +37,27 @@ pub struct Engine {
     core: Arc<Core>,
     thread: Arc<Thread>,
     /// Referenced while something is in flight.
-    keep_alive: Mutex<KeepAlive>,
+    waker: Waker,
 }
 
 #[napi]
 impl Engine {
     /// Starts the engine's thread. `wake` is called when the completion queue has become non-empty, once a batch.
     ///
+    /// `on_libuv`: whether the runtime is Node, on libuv, whose functions others export without having them.
+    ///
     /// # Errors
     /// When the system gives no thread.
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: Env, wake: Function<'_, (), ()>) -> napi::Result<Self> {
-        let mut keep_alive: KeepAlive = wake
-            .build_threadsafe_function()
-            .callee_handled::<false>()
-            .build()?;
-        keep_alive.unref(&env)?;
-        let wake: Wake = wake
-            .build_threadsafe_function()
-            .callee_handled::<false>()
-            .weak::<true>()
-            .build()?;
+    pub fn new(env: Env, wake: Function<'_, (), ()>, on_libuv: bool) -> napi::Result<Self> {
         let core = Core::new();
-        let thread = Thread::start(core.clone(), move || {
-            // a closing environment refuses, and has nobody left to wake
-            wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        });
-        let thread = Arc::new(thread.map_err(|error| napi::Error::from_reason(error.to_string()))?);
-        let ending = thread.clone();
-        env.add_env_cleanup_hook(ending, |thread| thread.stop())?;
+        let (waker, thread) = Waker::start(env, wake, on_libuv, |wake| {
+            Thread::start(core.clone(), wake).map(Arc::new)
+        })?;
         Ok(Self {
             core,
             thread,
-            keep_alive: Mutex::new(keep_alive),
+            waker,
         })
     }
 
@@ -205,16 +185,19 @@ impl Engine {
         Ok(Vec::from(body).into()) // of a body that nobody else holds, the vector that it was read into
     }
 
+    /// Whether libuv's own handle wakes JavaScript, rather than Node-API's thread-safe function.
+    #[napi(getter)]
+    pub fn on_libuv(&self) -> bool {
+        matches!(self.waker, Waker::Libuv(_))
+    }
+
     /// Keeps the process alive until [`unref`](Self::unref).
     ///
     /// # Errors
     /// When the environment is closing.
     #[napi(catch_unwind, js_name = "ref")]
     pub fn refer(&self, env: &Env) -> napi::Result<()> {
-        self.keep_alive
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .refer(env)
+        self.waker.refer(*env)
     }
 
     /// Lets the process end.
@@ -223,10 +206,7 @@ impl Engine {
     /// When the environment is closing.
     #[napi(catch_unwind)]
     pub fn unref(&self, env: &Env) -> napi::Result<()> {
-        self.keep_alive
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .unref(env)
+        self.waker.unref(*env)
     }
 
     /// Ends every request and connection, and the thread.
