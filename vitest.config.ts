@@ -15,10 +15,10 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['__test__/**/*.test.ts'],
-          exclude: ['__test__/**/*.{peers,install,runtimes}.test.ts'],
+          exclude: ['__test__/**/*.{peers,install,runtimes,platforms}.test.ts'],
         },
       },
-      ...['peers', 'install', 'runtimes'].map((name) => ({
+      ...['peers', 'install', 'runtimes', 'platforms'].map((name) => ({
         extends: true as const,
         test: { name, include: [`__test__/**/*.${name}.test.ts`] },
       })),

@@ -1,6 +1,7 @@
 // `npm test`: builds all that is tested from what the sources are now, then runs Rust's tests and TypeScript's.
 // `npm run test:peers`: builds the same, then runs the tests against other programs; `test:install` those that publish and
-// install the packages, `test:runtimes` those in other runtimes, after installing what they need.
+// install the packages, `test:runtimes` those in other runtimes, after installing what they need, and `test:platforms` those on
+// other kinds of Linux, after building the addons of a release for them.
 //
 // Ends with the line `N passed, N failed`, vitest's count of its tests.
 import { spawnSync } from 'node:child_process'
@@ -18,7 +19,9 @@ const PEERS = {
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 const [, project = 'tests'] =
-  process.argv.map((argument) => /^--(peers|install|runtimes)$/.exec(argument)).find(Boolean) ?? []
+  process.argv
+    .map((argument) => /^--(peers|install|runtimes|platforms)$/.exec(argument))
+    .find(Boolean) ?? []
 const filters = process.argv.slice(2).filter((argument) => argument !== `--${project}`)
 const tools = { install: '__test__/packaging/tools', runtimes: '__test__/runtime/tools' }[project]
 
@@ -44,6 +47,11 @@ for (const target of ['build:native', 'build:testkit', 'build:ts']) {
 // too much for everyone's `npm ci`; what runs is programs in packages, so no script is needed
 if (tools && run('npm', ['--prefix', tools, 'ci', '--ignore-scripts', '--no-audit']) !== 0) {
   console.error(`npm ci failed in ${tools}: nothing was tested`)
+  process.exit(1)
+}
+
+if (project === 'platforms' && run('node', ['scripts/platforms.mjs']) !== 0) {
+  console.error('the addons of other platforms cannot be built or run: nothing was tested')
   process.exit(1)
 }
 

@@ -7,11 +7,11 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serversOf } from '../packaging/program.ts'
 import { type Endpoint, startGenuine, startInterceptor } from '../testkit.ts'
+import { caseNames, failureOf, withoutVitest } from './cases.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tools = fileURLToPath(new URL('tools', import.meta.url))
-const exercise = fileURLToPath(new URL('exercise.mjs', import.meta.url))
 
 const RUNTIMES: Record<string, string[]> = {
   'Node.js 20': ['node-20/bin/node'],
@@ -36,31 +36,15 @@ beforeAll(async () => {
   interceptor = await startInterceptor({ of: genuine })
 })
 
-/** Runs one case; the reason where it does not hold. */
-async function failureOf(runtime: string, name: string): Promise<string | undefined> {
-  const [program = '', ...args] = RUNTIMES[runtime] ?? []
-  try {
-    await run(join(tools, 'node_modules', program), [...args, exercise, name], {
-      cwd: root,
-      timeout: 120_000,
-      env: { ...withoutVitest(), ...serversOf(genuine, interceptor) },
-    })
-    return undefined
-  } catch (reason) {
-    return reason instanceof Error ? reason.message : String(reason) // with what it wrote to stderr
-  }
-}
-
-const { stdout } = await run(process.execPath, [exercise], {
-  env: { ...withoutVitest(), SERVERS: '{ "genuine": "https://nobody.test/" }' },
-})
-const cases: string[] = JSON.parse(stdout)
+const cases = await caseNames()
 
 describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
   test.each(cases)(
     '%s',
     async (name) => {
-      const failure = await failureOf(runtime, name)
+      const [program = '', ...args] = RUNTIMES[runtime] ?? []
+      const command = [join(tools, 'node_modules', program), ...args]
+      const failure = await failureOf(command, name, { genuine, interceptor })
       const reason = DEVIATIONS[runtime]?.[name]
       if (reason === undefined) expect(failure ?? 'holds').toBe('holds')
       else expect(failure, `holds, although it should not: ${reason}`).toBeDefined()
@@ -153,12 +137,4 @@ function failuresOf(report: {
     if (status === 'failed' && failed.length === 0) return [`${name}: ${message}`]
     return failed.map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages.join()}`)
   })
-}
-
-function withoutVitest(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(
-      ([name]) => !/^(?:VITEST|NODE_OPTIONS$|NODE_ENV$)/.test(name),
-    ),
-  )
 }
