@@ -5,6 +5,7 @@ import {
   Reader,
   readConnection,
   readPathPins,
+  readRemoteAddress,
 } from './wire.js'
 
 /** What TLS proved of the connection that a response came over. */
@@ -31,14 +32,17 @@ export class Connection {
   #facts: ConnectionRecord | null = null
   #tls: TlsFacts | null = null
   #pathPins: readonly string[] | null = null
+  #remoteAddress: string | null = null
 
   /** Made from a CONNECTION's bytes after its connection number, which it keeps. */
   constructor(record: Buffer) {
     this.#record = record
   }
 
+  /** Read alone: of most connections nobody asks for more. */
   get remoteAddress(): string {
-    return this.#read().remoteAddress
+    this.#remoteAddress ??= readRemoteAddress(new Reader(this.#record))
+    return this.#remoteAddress
   }
 
   /** Microseconds: for the name, the connection, the handshake. */

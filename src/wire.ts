@@ -360,11 +360,13 @@ export class Reader {
 
   /** A view of the next `length` bytes. */
   take(length: number): Buffer {
-    const end = this.at + length
-    if (end > this.bytes.length) throw new RangeError('a record ends early')
-    const taken = this.bytes.subarray(this.at, end)
-    this.at = end
-    return taken
+    const start = this.#pass(length)
+    return this.bytes.subarray(start, this.at)
+  }
+
+  /** Passes over data or a string. */
+  skip(): void {
+    this.#pass(this.u32())
   }
 
   data(): Buffer {
@@ -372,11 +374,13 @@ export class Reader {
   }
 
   str(): string {
-    return this.data().toString('utf8')
+    const start = this.#pass(this.u32())
+    return this.bytes.toString('utf8', start, this.at)
   }
 
   pin(): string {
-    return `sha256/${this.take(PIN_LENGTH).toString('base64')}`
+    const start = this.#pass(PIN_LENGTH)
+    return `sha256/${this.bytes.toString('base64', start, this.at)}`
   }
 
   list<T>(item: () => T): T[] {
@@ -391,6 +395,14 @@ export class Reader {
 
   pins(): string[] {
     return this.list(() => this.pin())
+  }
+
+  /** Passes over `length` bytes; gives where they begin. */
+  #pass(length: number): number {
+    const start = this.at
+    if (start + length > this.bytes.length) throw new RangeError('a record ends early')
+    this.at = start + length
+    return start
   }
 }
 
@@ -802,6 +814,13 @@ export function readConnection(record: Reader): ConnectionRecord {
     path: record.data(),
     reportedPatterns: record.strs(),
   }
+}
+
+/** The remote address alone of a CONNECTION, from after its connection number. */
+export function readRemoteAddress(record: Reader): string {
+  record.at += 4 // protocol, cipher suite, whether it was resumed
+  record.skip() // ALPN
+  return record.str()
 }
 
 /** A host that a notice is about. */

@@ -105,6 +105,17 @@ describe('a bad pin', () => {
       ['same-subject', 'other-ways-match'],
     ],
     [
+      'is an interception when the host answers elsewhere as ever, however its URL was written',
+      [
+        ['HTTPS://A.test:443', connection('192.0.2.9:3128', good)],
+        ['https://a.test?query', connection('192.0.2.1:443', good)],
+        ['http://a.test/', connection('192.0.2.8:80', [])],
+      ],
+      path(next, other),
+      'looks-like-interception',
+      ['same-subject', 'other-ways-match'],
+    ],
+    [
       'is a rotation under way when the issuer is the same, elsewhere as ever or not',
       [['https://a.test/', connection('192.0.2.9:443', good)]],
       path(next, ca, root),

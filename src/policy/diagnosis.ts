@@ -1,7 +1,8 @@
 // What a bad pin looks like, from what this process has seen of the same host and of others. For people, and for what
 // they are told first; nothing is decided by it.
 //
-// Connections are remembered unread, since most of them are never asked about: what they say is read when a pin fails.
+// Connections are remembered unread, since most of them are never asked about: what they say, and what their URLs mean, is
+// read when a pin fails.
 
 import type { Connection } from '../connection.js'
 import type { BadPinReport, Diagnosis, DiagnosisReason } from '../errors.js'
@@ -16,68 +17,93 @@ const ENOUGH_HOSTS = 3
 /** For how long a way that was found good speaks for the host. */
 const STILL_MS = 10 * 60 * 1000
 
+/** Where a host can begin at the earliest in `https://…`. */
+const AFTER_SCHEME = 'https://'.length
+
 interface Seen {
   readonly connection: Connection
   readonly at: number
 }
 
+/** Connections to a host by the address of the other end: the host's, or the proxy's. The oldest first. */
+type Ways = Map<string, Seen>
+
 /** What the connections of a process have shown of its hosts. */
 export class Memory {
-  /** By origin, then by the address of the other end: the host's, or the proxy's. The oldest first. */
-  readonly #hosts = new Map<string, Map<string, Seen>>()
+  /** By the origin as it was written. The oldest first. */
+  readonly #written = new Map<string, Ways>()
 
   /** A response of `url` has come over a connection that is new. */
   remember(url: string, connection: Connection): void {
-    const origin = originOf(url)
-    if (origin === null) return
-    const ways = this.#hosts.get(origin) ?? new Map<string, Seen>()
-    this.#hosts.delete(origin)
-    this.#hosts.set(origin, ways)
-    ways.delete(connection.remoteAddress)
-    ways.set(connection.remoteAddress, { connection, at: Date.now() })
-    forgetOldest(ways, MOST_WAYS)
-    forgetOldest(this.#hosts, MOST_HOSTS)
+    const end = url.indexOf('/', AFTER_SCHEME)
+    const written = end === -1 ? url : url.slice(0, end)
+    let ways = this.#written.get(written)
+    if (ways === undefined) ways = new Map()
+    else this.#written.delete(written)
+    this.#written.set(written, ways)
+    const { remoteAddress } = connection
+    ways.delete(remoteAddress)
+    ways.set(remoteAddress, { connection, at: Date.now() })
+    if (ways.size > MOST_WAYS) forgetOldest(ways)
+    if (this.#written.size > MOST_HOSTS) forgetOldest(this.#written)
   }
 
   /** What the bad pin of `report` looks like. */
   diagnose(report: BadPinReport): Diagnosis {
-    const host = originOf(`https://${authorityOf(report)}/`) ?? ''
-    const ways = [...(this.#hosts.get(host)?.values() ?? [])].filter(
-      ({ connection }) => connection.tls.matchedPin !== null,
+    const origin = originOf(`https://${authorityOf(report)}/`) ?? ''
+    const hosts = this.#hosts()
+    const ways = [...(hosts.get(origin)?.entries() ?? [])].filter(
+      ([, { connection }]) => connection.tls.matchedPin !== null,
     )
-    const earlier = ways.at(-1)?.connection.tls.verifiedPath
+    const earlier = ways.at(-1)?.[1].connection.tls.verifiedPath
     const reasons = new Set<DiagnosisReason>()
     if (report.presentedChain.length > 0 && hasGenuineExtras(report)) reasons.add('genuine-extras')
     if (earlier !== undefined) {
       for (const reason of likenesses(earlier, report.verifiedPath)) reasons.add(reason)
       const now = Date.now()
-      const others = ways.filter(({ connection, at }) => {
-        return connection.remoteAddress !== report.remoteAddress && now - at < STILL_MS
+      const others = ways.filter(([address, { at }]) => {
+        return address !== report.remoteAddress && now - at < STILL_MS
       })
       if (others.length > 0) reasons.add('other-ways-match')
     }
-    const { hosts, isIssuer } = this.#others(host, report.foundPins.slice(1))
-    if (isIssuer) reasons.add('issuer-of-other-hosts')
-    else if (hosts >= ENOUGH_HOSTS || (hosts > 0 && earlier !== undefined))
+    hosts.delete(origin)
+    const others = issuersIn(hosts, report.foundPins.slice(1))
+    if (others.isIssuer) reasons.add('issuer-of-other-hosts')
+    else if (others.hosts >= ENOUGH_HOSTS || (others.hosts > 0 && earlier !== undefined))
       reasons.add('issuer-of-no-other-host')
     return { verdict: verdictOf(reasons), reasons: [...reasons] }
   }
 
-  /** How many hosts but `host` have a verified path, and whether one of `issuers` has issued for any of them. */
-  #others(host: string, issuers: readonly string[]): { hosts: number; isIssuer: boolean } {
-    let hosts = 0
-    for (const [origin, ways] of this.#hosts) {
-      if (origin === host) continue
-      let isKnown = false
-      for (const { connection } of ways.values()) {
-        const pins = connection.pathPins
-        if (issuers.some((pin) => pins.indexOf(pin, 1) !== -1)) return { hosts, isIssuer: true }
-        isKnown ||= pins.length > 0
-      }
-      if (isKnown) hosts += 1
+  /** By origin in its one form, whatever ways it was written in. */
+  #hosts(): Map<string, Ways> {
+    const hosts = new Map<string, Ways>()
+    for (const [written, ways] of this.#written) {
+      const origin = originOf(written)
+      if (origin === null) continue
+      const all = [...(hosts.get(origin) ?? []), ...ways]
+      hosts.set(origin, new Map(all.sort(([, one], [, other]) => one.at - other.at)))
     }
-    return { hosts, isIssuer: false }
+    return hosts
   }
+}
+
+/** How many of `hosts` have a verified path, and whether one of `issuers` has issued for any of them. */
+function issuersIn(
+  hosts: ReadonlyMap<string, Ways>,
+  issuers: readonly string[],
+): { hosts: number; isIssuer: boolean } {
+  let known = 0
+  for (const ways of hosts.values()) {
+    let isKnown = false
+    for (const { connection } of ways.values()) {
+      const pins = connection.pathPins
+      if (issuers.some((pin) => pins.indexOf(pin, 1) !== -1))
+        return { hosts: known, isIssuer: true }
+      isKnown ||= pins.length > 0
+    }
+    if (isKnown) known += 1
+  }
+  return { hosts: known, isIssuer: false }
 }
 
 function verdictOf(reasons: ReadonlySet<DiagnosisReason>): Diagnosis['verdict'] {
@@ -145,9 +171,9 @@ function originOf(url: string): string | null {
   return protocol === 'https:' ? host.replace(/\.(?=:|$)/, '') : null
 }
 
-function forgetOldest(map: Map<string, unknown>, most: number): void {
+function forgetOldest(map: Map<string, unknown>): void {
   for (const key of map.keys()) {
-    if (map.size <= most) return
     map.delete(key)
+    return
   }
 }
