@@ -1,10 +1,15 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { interfaceNumber } from './scripts/interface.mjs'
 
 const sourceOf = (name: string) => fileURLToPath(new URL(`./src/${name}.ts`, import.meta.url))
 
-/** Tests name the package as users do and get its source; __test__/packaging tests what is built from it. */
+/**
+ * Tests name the package as users do and get its source; __test__/packaging tests what is built from it. An addon that was
+ * built before the source's interface changed is refused.
+ */
 export default defineConfig({
+  define: { PINFETCH_INTERFACE: JSON.stringify(interfaceNumber()) },
   resolve: { alias: { 'pinfetch/formats': sourceOf('formats'), pinfetch: sourceOf('index') } },
   test: {
     testTimeout: 30_000,

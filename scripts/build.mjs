@@ -17,6 +17,7 @@ import {
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { interfaceNumber } from './interface.mjs'
 import { pages } from './pages.mjs'
 
 // packages in CommonJS require Node's own modules: __test__/cli/command.ts has the same
@@ -47,6 +48,7 @@ const library = await build({
   define: {
     'import.meta.url': 'undefined', // read in ES modules only: see src/addon.ts
     PINFETCH_VERSION: JSON.stringify(version),
+    PINFETCH_INTERFACE: JSON.stringify(interfaceNumber()),
   },
   metafile: true,
 })

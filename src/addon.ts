@@ -19,6 +19,9 @@ export const PLATFORMS: readonly string[] = [
 /** The version of the package, which the build puts here; sources that are run as they are have none. */
 declare const PINFETCH_VERSION: string | undefined
 
+/** The number of the interface that the code speaks, from scripts/interface.mjs; the addon has that of its own build. */
+declare const PINFETCH_INTERFACE: string | undefined
+
 /**
  * Loads the addon by the generated loader, which lies in the package's root: one folder above the source, or two above
  * the bundle.
@@ -39,9 +42,11 @@ export function loadAddon<Addon extends { versions(): string }>(): Addon {
   } catch (cause) {
     throw explained(require, cause)
   }
-  const { pinfetch } = JSON.parse(addon.versions())
-  if (typeof PINFETCH_VERSION === 'string' && pinfetch !== PINFETCH_VERSION)
-    throw mismatched(pinfetch, PINFETCH_VERSION)
+  const found = JSON.parse(addon.versions())
+  if (typeof PINFETCH_VERSION === 'string' && found.pinfetch !== PINFETCH_VERSION)
+    throw mismatched(found.pinfetch, PINFETCH_VERSION)
+  if (typeof PINFETCH_INTERFACE === 'string' && found.interface !== PINFETCH_INTERFACE)
+    throw ofOtherBuild(found, PINFETCH_INTERFACE)
   return addon
 }
 
@@ -135,6 +140,19 @@ function mismatched(found: string, expected: string): PinfetchError {
     `pinfetch ${expected} was given the binary of ${found} (${packageOf(platformName())}).`,
     'Both must be of one version: an override, a lock file edited by hand or a copied file gave another.',
     `Remove the override, delete node_modules and install again.`,
+  ])
+}
+
+/** Of one version, and yet not of the same sources: records would be misread, or calls refused one by one. */
+function ofOtherBuild(
+  found: { pinfetch: string; interface?: string },
+  expected: string,
+): PinfetchError {
+  return failure([
+    `pinfetch ${found.pinfetch} was given the binary of another build: its interface is ${found.interface ?? 'unnumbered'}, ` +
+      `and ${expected} is expected (${packageOf(platformName())}).`,
+    'In a checkout, one was built before the sources changed: npm run build makes both anew.',
+    'In an installation, a file was copied over another: delete node_modules and install again.',
   ])
 }
 

@@ -126,6 +126,6 @@ export function lookUpPolicy(
  * the `target` that the binary was built for, and the `package` that has it.
  */
 export function versions(): Record<string, string> {
-  const found = JSON.parse(addon().versions())
+  const { interface: _, ...found } = JSON.parse(addon().versions())
   return { ...found, package: packageOfTarget(found.target) }
 }

@@ -1,11 +1,14 @@
 import { execFile } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
+import { versions } from 'pinfetch'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { interfaceNumber } from '../../scripts/interface.mjs'
 import { PLATFORMS, packageOfTarget } from '../../src/addon.js'
 
 const run = promisify(execFile)
@@ -21,7 +24,11 @@ beforeAll(async () => {
     platform: 'node',
     mainFields: ['module', 'main'], // as in scripts/build.mjs
     format: 'cjs',
-    define: { 'import.meta.url': 'undefined', PINFETCH_VERSION: '"1.2.3"' },
+    define: {
+      'import.meta.url': 'undefined',
+      PINFETCH_VERSION: '"1.2.3"',
+      PINFETCH_INTERFACE: '"c0ffee00"',
+    },
     outfile: join(folder, 'index.js'),
     logLevel: 'error',
   })
@@ -75,7 +82,7 @@ async function firstUse(installation: Installation): Promise<Record<string, stri
   return JSON.parse(stdout)
 }
 
-const WORKS = `exports.versions = () => '{ "pinfetch": "1.2.3", "target": "x86_64-unknown-linux-gnu" }'`
+const WORKS = `exports.versions = () => '{ "pinfetch": "1.2.3", "interface": "c0ffee00", "target": "x86_64-unknown-linux-gnu" }'`
 const FAILS = `throw Object.assign(new Error('libc.so.6: version GLIBC_2.17 not found'), { code: 'ERR_DLOPEN_FAILED' })`
 
 test('the package of the platform is loaded', async () => {
@@ -149,6 +156,19 @@ test.each<[why: string, installation: Installation, says: readonly RegExp[]]>([
     [/pinfetch 1\.2\.3 was given the binary of 1\.2\.2 \(@pinfetch\/native-linux-x64-gnu\)/],
   ],
   [
+    'the binary is of another build',
+    { packages: { 'linux-x64-gnu': WORKS.replace('c0ffee00', '0badbeef') } },
+    [
+      /1\.2\.3 was given the binary of another build: its interface is 0badbeef, and c0ffee00 is expected/,
+      /npm run build/,
+    ],
+  ],
+  [
+    'the binary is of a build from before interfaces had numbers',
+    { packages: { 'linux-x64-gnu': WORKS.replace('"interface": "c0ffee00", ', '') } },
+    [/its interface is unnumbered, and c0ffee00 is expected/],
+  ],
+  [
     'a bundler took the code and left the rest',
     { hasLoader: false, packages: { 'linux-x64-gnu': WORKS } },
     [/native\.cjs is not in the package’s folder/, /--external:pinfetch.*serverExternalPackages/],
@@ -164,6 +184,12 @@ test('what the system says is the cause', async () => {
     cause: 'libc.so.6: version GLIBC_2.17 not found',
     causeCode: 'ERR_DLOPEN_FAILED',
   })
+})
+
+test('the addon and the code are of one interface, and only they know of it', () => {
+  const { versions: tell } = createRequire(import.meta.url)(join(root, 'native.cjs'))
+  expect(JSON.parse(tell()).interface).toBe(interfaceNumber())
+  expect(versions()).not.toHaveProperty('interface')
 })
 
 test('there are packages for the platforms that npm/ has', async () => {

@@ -504,8 +504,9 @@ pub(crate) fn built_in_anchors() -> Vec<u8> {
 
 pub(crate) fn versions() -> String {
     format!(
-        r#"{{"pinfetch":"{}","target":"{}","tls":"rustls {}","paths":"rustls-webpki {}","crypto":"ring {}","roots":"{BUILT_IN_ROOTS}","http":"h2 {}"}}"#,
+        r#"{{"pinfetch":"{}","interface":"{}","target":"{}","tls":"rustls {}","paths":"rustls-webpki {}","crypto":"ring {}","roots":"{BUILT_IN_ROOTS}","http":"h2 {}"}}"#,
         env!("CARGO_PKG_VERSION"),
+        env!("INTERFACE"),
         env!("TARGET_TRIPLE"),
         env!("VERSION_OF_rustls"),
         env!("VERSION_OF_rustls_webpki"),
