@@ -20,10 +20,13 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['__test__/**/*.test.ts'],
-          exclude: ['__test__/**/*.{peers,install,runtimes,platforms}.test.ts'],
+          exclude: [
+            '**/node_modules/**', // some packages of the tools have their own tests with them
+            '__test__/**/*.{peers,install,runtimes,platforms,memory}.test.ts',
+          ],
         },
       },
-      ...['peers', 'install', 'runtimes', 'platforms'].map((name) => ({
+      ...['peers', 'install', 'runtimes', 'platforms', 'memory'].map((name) => ({
         extends: true as const,
         test: { name, include: [`__test__/**/*.${name}.test.ts`] },
       })),

@@ -1,7 +1,8 @@
 // `npm test`: builds all that is tested from what the sources are now, then runs Rust's tests and TypeScript's.
 // `npm run test:peers`: builds the same, then runs the tests against other programs; `test:install` those that publish and
 // install the packages, `test:runtimes` those in other runtimes, after installing what they need, and `test:platforms` those on
-// other kinds of Linux, after building the addons of a release for them.
+// other kinds of Linux, after building the addons of a release for them; `test:memory` those under valgrind, with an addon that
+// has the names of its functions.
 //
 // Ends with the line `N passed, N failed`, vitest's count of its tests.
 import { spawnSync } from 'node:child_process'
@@ -20,7 +21,7 @@ const PEERS = {
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 const [, project = 'tests'] =
   process.argv
-    .map((argument) => /^--(peers|install|runtimes|platforms)$/.exec(argument))
+    .map((argument) => /^--(peers|install|runtimes|platforms|memory)$/.exec(argument))
     .find(Boolean) ?? []
 const filters = process.argv.slice(2).filter((argument) => argument !== `--${project}`)
 const tools = { install: '__test__/packaging/tools', runtimes: '__test__/runtime/tools' }[project]
@@ -52,6 +53,11 @@ if (tools && run('npm', ['--prefix', tools, 'ci', '--ignore-scripts', '--no-audi
 
 if (project === 'platforms' && run('node', ['scripts/platforms.mjs']) !== 0) {
   console.error('the addons of other platforms cannot be built or run: nothing was tested')
+  process.exit(1)
+}
+
+if (project === 'memory' && run('cargo', ['build', '--package', 'pinfetch-node']) !== 0) {
+  console.error('the addon cannot be built: nothing was tested')
   process.exit(1)
 }
 
