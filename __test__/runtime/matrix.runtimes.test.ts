@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { serversOf } from '../packaging/program.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { type Endpoint, startGenuine, startInterceptor } from '../testkit.ts'
 import { caseNames, failureOf, withoutVitest } from './cases.ts'
 
@@ -85,43 +84,6 @@ test.each(['22', '24', '26'])(
   },
   900_000,
 )
-
-describe('Jest', () => {
-  let folder: string
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tools, '.jest-'))
-  })
-  afterAll(() => rm(folder, { recursive: true }))
-
-  test('a test file that uses the package passes, and so does a second one in the same process', async () => {
-    const code = `
-      const { Client, BadPinError } = require('pinfetch')
-      const { hostname, ca, pin, genuine, interceptor } = JSON.parse(process.env.SERVERS)
-      test('pinned', async () => {
-        const client = new Client({ ca, lookup: { [hostname]: '127.0.0.1' }, pins: { [hostname]: [pin] } })
-        expect((await client.get(genuine)).status).toBe(200)
-        await expect(client.get(interceptor)).rejects.toBeInstanceOf(BadPinError)
-        await client.close()
-      })`
-    await writeFile(join(folder, 'one.test.js'), code)
-    await writeFile(join(folder, 'two.test.js'), code)
-    await writeFile(
-      join(folder, 'jest.config.json'),
-      JSON.stringify({ moduleNameMapper: { '^pinfetch$': join(root, 'dist/cjs/index.js') } }),
-    )
-    const { stderr } = await run(
-      process.execPath,
-      [join(tools, 'node_modules/jest/bin/jest.js'), '--runInBand', '--rootDir', folder],
-      {
-        cwd: folder,
-        timeout: 60_000,
-        env: { ...withoutVitest(), ...serversOf(genuine, interceptor) },
-      },
-    )
-    expect(stderr).toMatch(/^Tests: +2 passed, 2 total$/m)
-    expect(stderr).not.toMatch(/did not exit/)
-  }, 90_000)
-})
 
 /** The names of the tests that failed, and the files that could not be loaded, each with why. */
 function failuresOf(report: {
