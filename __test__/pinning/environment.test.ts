@@ -1,33 +1,16 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { programFolder } from '../bundle.ts'
 import { startGenuine, startInterceptor } from '../testkit.ts'
 
 const run = promisify(execFile)
-const root = fileURLToPath(new URL('../..', import.meta.url))
 let folder: string
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'pinfetch-environment-'))
-  await build({
-    entryPoints: [join(root, 'src/index.ts')],
-    bundle: true,
-    platform: 'node',
-    mainFields: ['module', 'main'], // as in scripts/build.mjs
-    format: 'cjs',
-    outfile: join(folder, 'dist/index.cjs'),
-    logLevel: 'error',
-    logOverride: { 'empty-import-meta': 'silent' },
-  })
-  await writeFile(
-    join(folder, 'native.cjs'),
-    `module.exports = require(${JSON.stringify(join(root, 'native.cjs'))})`,
-  )
+  folder = await programFolder()
   await writeFile(
     join(folder, 'get.cjs'),
     `const { Client } = require('./dist/index.cjs')

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { build } from 'esbuild'
 import { versions } from 'pinfetch'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { interfaceNumber } from '../../scripts/interface.mjs'
 import { PLATFORMS, packageOfTarget } from '../../src/addon.js'
+import { bundle } from '../bundle.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -18,19 +18,9 @@ let folder: string
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pinfetch-addon-'))
-  await build({
-    entryPoints: [join(root, 'src/index.ts')],
-    bundle: true,
-    platform: 'node',
-    mainFields: ['module', 'main'], // as in scripts/build.mjs
-    format: 'cjs',
-    define: {
-      'import.meta.url': 'undefined',
-      PINFETCH_VERSION: '"1.2.3"',
-      PINFETCH_INTERFACE: '"c0ffee00"',
-    },
-    outfile: join(folder, 'index.js'),
-    logLevel: 'error',
+  await bundle(join(folder, 'index.js'), {
+    PINFETCH_VERSION: '"1.2.3"',
+    PINFETCH_INTERFACE: '"c0ffee00"',
   })
 })
 
