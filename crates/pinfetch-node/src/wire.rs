@@ -101,6 +101,8 @@ const IS_REUSED: u8 = 64;
 const EXCLUDES: u8 = 1;
 const HAS_PLACES: u8 = 2;
 const HAS_RULES: u8 = 4;
+/// Bytes of the shortest pin set: the lengths of its pattern and its pins, and the flags.
+const LEAST_PIN_SET: usize = 9;
 
 /// Flags of a BODY.
 const HAS_ENDED: u8 = 2;
@@ -259,7 +261,8 @@ impl<'a> Reader<'a> {
                 Err(error) => return Ok(Err(error)),
             }
         }
-        let mut builder = PolicyBuilder::default();
+        let count = sets.size()?;
+        let mut builder = PolicyBuilder::with_capacity(count.min(sets.0.len() / LEAST_PIN_SET));
         builder.set_unpinned(unpinned);
         for pin in &blocked {
             if let Err(error) = builder.block(pin) {
@@ -267,7 +270,7 @@ impl<'a> Reader<'a> {
             }
         }
         // one after the other: a large policy's are never in memory together
-        for _ in 0..sets.u32()? {
+        for _ in 0..count {
             if let Err(error) = builder.add(sets.pin_set(&trusts)?) {
                 return Ok(Err(error.into()));
             }

@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
-
 use super::source::shortened;
 use super::{
-    Afterwards, Mode, PinSet, PinSetSource, PinSource, Policy, Rules, SetRules, Trust, Unpinned,
-    base_of,
+    Afterwards, Base, Index, Mode, PinSet, PinSetSource, PinSource, Policy, Rules, SetRules, Trust,
+    Unpinned,
 };
 use crate::error::{HostError, PolicyError, RuleProblem};
-use crate::host::HostPattern;
+use crate::host::{HostPattern, Scope};
 use crate::{Host, Pin, Places};
 
 /// Compiles a [`Policy`], one pin set at a time, so that the sources of a large one need not lie in memory at once.
@@ -19,13 +17,23 @@ use crate::{Host, Pin, Places};
 pub struct PolicyBuilder {
     policy: Policy,
     /// Sets that were the first with their pins, by the hash of the pins.
-    runs: HashTable<u32>,
+    runs: Index,
     /// What was said besides pins, by index into the policy's.
     said: HashMap<SetRules, u32>,
     blocked: Vec<Pin>,
 }
 
 impl PolicyBuilder {
+    /// For so many sets, or more: a large policy whose size is known takes less time and memory.
+    #[must_use]
+    pub fn with_capacity(sets: usize) -> Self {
+        let mut builder = Self::default();
+        builder.policy.sets.reserve_exact(sets);
+        builder.policy.index.reserve(sets);
+        builder.runs.reserve(sets);
+        builder
+    }
+
     /// What becomes of hosts without pins; the strictest that is given.
     pub fn set_unpinned(&mut self, unpinned: Unpinned) {
         self.policy.unpinned = self.policy.unpinned.max(unpinned);
@@ -75,12 +83,10 @@ impl PolicyBuilder {
         let base = pattern.base().as_str();
         let hash = policy.hasher.hash_one(base);
         let port = pattern.port().unwrap_or(0);
-        let same = |index: &u32| {
-            policy.set(*index).is_some_and(|set| {
-                policy.base(set) == base && set.scope == pattern.scope() && set.port == port
-            })
+        let is_same = |set: &PinSet| {
+            set.scope == pattern.scope() && set.port == port && policy.base(set) == base
         };
-        if policy.table.find(hash, same).is_some() {
+        if policy.find_set(&policy.index, hash, is_same).is_some() {
             return Err(PolicyError::DuplicateHost {
                 pattern: text,
                 other: pattern.to_string(),
@@ -91,6 +97,9 @@ impl PolicyBuilder {
             source: HostError::TooLong,
         };
         let index = u32::try_from(policy.sets.len()).map_err(|_| too_many())?;
+        if index == u32::MAX {
+            return Err(too_many());
+        }
         let pins_start = policy.pins.len();
         for (index, source) in pins.iter().enumerate() {
             let pin = source.read(&text, index)?;
@@ -123,8 +132,7 @@ impl PolicyBuilder {
             index
         };
         let mut set = PinSet {
-            base_start: u32::try_from(policy.bases.len()).map_err(|_| too_many())?,
-            base_length: u8::try_from(base.len()).map_err(|_| too_many())?, // a host has 253 at most
+            base: Base::new(base, &mut policy.bases).ok_or_else(too_many)?,
             pins_start: u32::try_from(pins_start).map_err(|_| too_many())?,
             pins: u32::try_from(pins.len()).map_err(|_| too_many())?,
             rules: said,
@@ -134,21 +142,9 @@ impl PolicyBuilder {
         };
         share_pins(policy, &mut self.runs, &mut set, index);
         policy.has_exclusions |= exclude;
-        policy.bases.push_str(base);
+        policy.has_stars |= set.scope != Scope::Exact;
         policy.sets.push(set);
-        let Policy {
-            table,
-            sets,
-            bases,
-            hasher,
-            ..
-        } = policy;
-        table.insert_unique(hash, index, |index| {
-            let base = sets
-                .get(*index as usize)
-                .and_then(|set| base_of(bases, set));
-            hasher.hash_one(base.unwrap_or_default())
-        });
+        policy.index.insert(hash, index);
         Ok(())
     }
 
@@ -185,26 +181,20 @@ impl PolicyBuilder {
 }
 
 /// Lets `set`, whose pins are the last ones, have those of an earlier set that has the same.
-fn share_pins(policy: &mut Policy, runs: &mut HashTable<u32>, set: &mut PinSet, index: u32) {
+fn share_pins(policy: &mut Policy, runs: &mut Index, set: &mut PinSet, index: u32) {
     if set.pins == 0 {
         return;
     }
     let own = policy.own_pins(set);
     let hash = policy.hasher.hash_one(own);
-    let same = |index: &u32| {
-        let other = policy.set(*index);
-        other.is_some_and(|other| policy.own_pins(other) == own)
-    };
-    if let Some(earlier) = runs.find(hash, same).and_then(|index| policy.set(*index)) {
+    let is_same = |other: &PinSet| policy.own_pins(other) == own;
+    if let Some(earlier) = policy.find_set(runs, hash, is_same) {
         let start = set.pins_start as usize;
         set.pins_start = earlier.pins_start;
         policy.pins.truncate(start);
-        return;
+    } else {
+        runs.insert(hash, index);
     }
-    runs.insert_unique(hash, index, |index| {
-        let pins = policy.set(*index).map(|set| policy.own_pins(set));
-        policy.hasher.hash_one(pins.unwrap_or_default())
-    });
 }
 
 /// What no path could ever meet, or what would verify nothing.

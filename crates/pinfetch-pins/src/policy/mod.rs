@@ -2,6 +2,7 @@
 
 mod builder;
 mod effective;
+mod index;
 #[cfg(test)]
 mod properties;
 mod source;
@@ -11,11 +12,12 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 pub use self::builder::PolicyBuilder;
 use self::effective::Share;
 pub use self::effective::{EffectivePins, Ending, Judgement};
+use self::index::Index;
 pub use self::source::{
     Afterwards, Expiry, Mode, Moment, PinSetSource, PinSource, Rules, Trust, Unpinned,
 };
@@ -29,11 +31,11 @@ use crate::{Host, Pin, Places};
 #[derive(Clone, Default)]
 pub struct Policy {
     hasher: DefaultHashBuilder,
-    /// Indices into `sets`, by the hash of the base.
-    table: HashTable<u32>,
+    /// Of `sets`, by the hash of the base.
+    index: Index,
     sets: Vec<PinSet>,
-    /// The bases of all patterns, one after the other.
-    bases: String,
+    /// The bases that are too long for their sets, one after the other.
+    bases: Vec<u8>,
     /// Sets with the same pins share them.
     pins: Vec<Pin>,
     /// What sets say besides their pins; those that say the same share it.
@@ -45,23 +47,60 @@ pub struct Policy {
     unpinned: Unpinned,
     /// Whether a set takes hosts out of others: else no look-up has to see about that.
     has_exclusions: bool,
+    /// Whether a pattern reaches further than its base: else no look-up has to see about the suffixes of a host.
+    has_stars: bool,
     /// When something changes by itself, in Unix seconds, sorted: a set ends, or comes near its end.
     changes: Box<[i64]>,
 }
 
-/// One pattern's share of the policy; what varies in length lies in the policy's own vectors.
+/// One pattern's share of the policy: what a look-up needs, on one cache line.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct PinSet {
-    base_start: u32,
     pins_start: u32,
     pins: u32,
     /// One more than the index into the policy's rules; 0 for a set that says nothing besides its pins.
     rules: u32,
-    base_length: u8,
-    scope: Scope,
-    exclude: bool,
     /// 0 for every port.
     port: u16,
+    scope: Scope,
+    exclude: bool,
+    base: Base,
+}
+
+/// The base of a pattern: a long one is where the policy has those.
+#[derive(Clone, Copy)]
+struct Base {
+    length: u8,
+    /// The base itself, or where it starts.
+    text: [u8; Self::ROOM],
+}
+
+impl Base {
+    const ROOM: usize = 47;
+
+    /// `base`, which goes to `long` where it has no room here. None where it, or `long`, is too long to be counted.
+    fn new(base: &str, long: &mut Vec<u8>) -> Option<Self> {
+        let length = u8::try_from(base.len()).ok()?; // a host has 253 at most
+        let mut text = [0; Self::ROOM];
+        if let Some(room) = text.get_mut(..base.len()) {
+            room.copy_from_slice(base.as_bytes());
+        } else {
+            let start = u32::try_from(long.len()).ok()?.to_le_bytes();
+            text.first_chunk_mut().map(|room| *room = start)?;
+            long.extend_from_slice(base.as_bytes());
+        }
+        Some(Self { length, text })
+    }
+
+    fn bytes<'b>(&'b self, long: &'b [u8]) -> &'b [u8] {
+        let length = usize::from(self.length);
+        let bytes = self.text.get(..length).or_else(|| {
+            let start = u32::from_le_bytes(*self.text.first_chunk()?) as usize;
+            long.get(start..start + length)
+        });
+        bytes.unwrap_or_default()
+    }
 }
 
 /// What a set says besides its pins.
@@ -159,6 +198,17 @@ impl Policy {
         self.sets.get(index as usize)
     }
 
+    /// The set that `index` has for `hash` and that is the one.
+    fn find_set(
+        &self,
+        index: &Index,
+        hash: u64,
+        is_it: impl Fn(&PinSet) -> bool,
+    ) -> Option<&PinSet> {
+        let mut sets = index.find(hash).filter_map(|index| self.set(index));
+        sets.find(|set| is_it(set))
+    }
+
     /// The set at `index`, in the order of the sources.
     pub(crate) fn view(&self, index: usize) -> Option<SetView<'_>> {
         self.sets.get(index).map(|set| self.view_of(set))
@@ -166,13 +216,15 @@ impl Policy {
 
     /// The set of the same pattern as `other`'s, of another policy.
     pub(crate) fn find(&self, other: &SetView<'_>) -> Option<SetView<'_>> {
+        let is_it = |set: &PinSet| {
+            (self.base(set), set.scope, set.port) == (other.base, other.scope, other.port)
+        };
         let hash = self.hasher.hash_one(other.base);
-        let views = self.table.iter_hash(hash);
-        let mut views = views.filter_map(|index| self.view(*index as usize));
-        views.find(|set| (set.base, set.scope, set.port) == (other.base, other.scope, other.port))
+        self.find_set(&self.index, hash, is_it)
+            .map(|set| self.view_of(set))
     }
 
-    fn view_of(&self, set: &PinSet) -> SetView<'_> {
+    fn view_of<'a>(&'a self, set: &'a PinSet) -> SetView<'a> {
         SetView {
             base: self.base(set),
             scope: set.scope,
@@ -183,8 +235,8 @@ impl Policy {
         }
     }
 
-    fn base(&self, set: &PinSet) -> &str {
-        base_of(&self.bases, set).unwrap_or_default()
+    fn base<'a>(&'a self, set: &'a PinSet) -> &'a str {
+        str::from_utf8(set.base.bytes(&self.bases)).unwrap_or_default() // of a host, which is ASCII
     }
 
     fn own_pins(&self, set: &PinSet) -> &[Pin] {
@@ -230,11 +282,6 @@ impl fmt::Display for SetView<'_> {
             port => write!(f, "{star}{base}:{port}"),
         }
     }
-}
-
-fn base_of<'b>(bases: &'b str, set: &PinSet) -> Option<&'b str> {
-    let start = set.base_start as usize;
-    bases.get(start..start + usize::from(set.base_length))
 }
 
 impl fmt::Debug for Policy {
@@ -337,25 +384,25 @@ impl<'a> PinsInForce<'a> {
     fn matching(&self) -> impl Iterator<Item = (Specificity, &'a PinSet)> + use<'a> {
         let (policy, port) = (self.policy, self.port);
         let name = self.host.as_str();
-        let is_name = self.host.ip().is_none();
-        let starts = std::iter::once(0).chain(
-            name.bytes()
-                .enumerate()
-                .filter(move |(_, byte)| is_name && *byte == b'.')
-                .map(|(at, _)| at + 1),
-        );
+        let reaches_below = policy.has_stars && self.host.ip().is_none();
+        let dots = name
+            .bytes()
+            .enumerate()
+            .filter(move |(_, byte)| reaches_below && *byte == b'.');
+        let starts = std::iter::once(0).chain(dots.map(|(at, _)| at + 1));
         starts.enumerate().flat_map(move |(depth, start)| {
             let base = name.get(start..).unwrap_or_default();
             let hash = policy.hasher.hash_one(base);
-            policy.table.iter_hash(hash).filter_map(move |index| {
-                let set = policy.set(*index)?;
+            policy.index.find(hash).filter_map(move |index| {
+                let set = policy.set(index)?;
                 let reaches = match set.scope {
                     Scope::Exact => depth == 0,
                     Scope::OneLabel => depth == 1,
                     Scope::AnyDepth => true,
                 };
-                let fits =
-                    reaches && (set.port == 0 || set.port == port) && policy.base(set) == base;
+                let fits = reaches
+                    && (set.port == 0 || set.port == port)
+                    && set.base.bytes(&policy.bases) == base.as_bytes();
                 fits.then_some(((base.len(), set.scope, set.port != 0), set))
             })
         })
@@ -365,6 +412,9 @@ impl<'a> PinsInForce<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// More than a set has room for.
+    const LONG: &str = "a-name-of-more-bytes.than-a-set-of-pins.has-room-for";
 
     fn pin(byte: u8) -> Pin {
         Pin::from_bytes([byte; 32])
@@ -403,10 +453,19 @@ mod tests {
             set("api.example.com", &[4]),
             set("api.example.com:8443", &[5]),
             set("127.0.0.1", &[6]),
+            set(&format!("{LONG}.example.net"), &[7]),
+            set(&format!("*.{LONG}.example.net"), &[8]),
         ])
         .unwrap();
+        let (long, below) = (
+            format!("{LONG}.example.net"),
+            format!("a.{LONG}.example.net"),
+        );
         for (host, port, expected) in [
-            ("example.com", 443, &[1, 3][..]),
+            (&*long, 443, &[7][..]),
+            (&*below, 443, &[8]),
+            (LONG, 443, &[]),
+            ("example.com", 443, &[1, 3]),
             ("EXAMPLE.com.", 443, &[1, 3]),
             ("api.example.com", 443, &[2, 3, 4]),
             ("api.example.com", 8443, &[2, 3, 4, 5]),

@@ -1,0 +1,132 @@
+//! Where the sets of a policy are found: their indices by a hash.
+
+/// A hash table of indices: open addressing, linear probing, half empty at least.
+///
+/// A slot has half of the hash beside the index. So a look-up goes to a set only if it is very likely the one, which in a
+/// large policy is a cache miss, and growing goes to none at all.
+#[derive(Clone, Default)]
+pub(super) struct Index {
+    /// The upper half a tag, the lower one more than an index; 0 is empty. Their number is 0 or a power of two.
+    slots: Vec<u64>,
+    used: usize,
+}
+
+const LEAST: usize = 8;
+
+impl Index {
+    /// Adds `index`, less than `u32::MAX`.
+    pub(super) fn insert(&mut self, hash: u64, index: u32) {
+        self.reserve(1);
+        self.put(slot_of(hash, index));
+    }
+
+    /// Makes room for so many more.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let length = (self.used + more) * 2;
+        if length > self.slots.len() {
+            self.grow(length.next_power_of_two().max(LEAST));
+        }
+    }
+
+    /// The indices that were added with `hash`, and now and then one that was added with another.
+    pub(super) fn find(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
+        let tag = tag_of(hash);
+        self.chain(tag)
+            .filter(move |slot| tag_in(*slot) == tag)
+            .map(index_of)
+    }
+
+    /// The slots from where those of `tag` begin to the next empty one.
+    fn chain(&self, tag: u32) -> impl Iterator<Item = u64> + '_ {
+        let start = self.start(tag);
+        let (before, after) = self.slots.split_at_checked(start).unwrap_or_default();
+        let slots = after.iter().chain(before);
+        slots.copied().take_while(|slot| *slot != 0)
+    }
+
+    fn start(&self, tag: u32) -> usize {
+        tag as usize & self.slots.len().wrapping_sub(1)
+    }
+
+    fn put(&mut self, slot: u64) {
+        let start = self.start(tag_in(slot));
+        let mask = self.slots.len().wrapping_sub(1);
+        let places = (start..start + self.slots.len()).map(|place| place & mask);
+        for place in places {
+            if let Some(free) = self.slots.get_mut(place)
+                && *free == 0
+            {
+                *free = slot;
+                self.used += 1;
+                return;
+            }
+        }
+    }
+
+    fn grow(&mut self, length: usize) {
+        let larger = vec![0; length];
+        let slots = std::mem::replace(&mut self.slots, larger);
+        self.used = 0;
+        for slot in slots {
+            if slot != 0 {
+                self.put(slot);
+            }
+        }
+    }
+}
+
+fn slot_of(hash: u64, index: u32) -> u64 {
+    u64::from(tag_of(hash)) << 32 | u64::from(index.saturating_add(1))
+}
+
+/// Half of the bits of a hash, made from all of them.
+fn tag_of(hash: u64) -> u32 {
+    tag_in(hash ^ hash << 32)
+}
+
+fn tag_in(slot: u64) -> u32 {
+    (slot >> 32) as u32
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half of the bits"
+)]
+fn index_of(slot: u64) -> u32 {
+    (slot as u32).saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_is_found_and_nothing_else_but_of_the_same_tag() {
+        let hash = |index: u32| u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut table = Index::default();
+        assert_eq!(table.find(7).next(), None);
+        for index in 0..5000 {
+            table.insert(hash(index), index);
+        }
+        for index in 0..5000 {
+            assert!(table.find(hash(index)).any(|found| found == index));
+        }
+        for index in 5000..10_000 {
+            let others = table.find(hash(index));
+            assert!({ others }.all(|found| tag_of(hash(found)) == tag_of(hash(index))));
+        }
+    }
+
+    #[test]
+    fn hashes_that_are_all_the_same_are_found_in_turn_from_any_place() {
+        for hash in [0, 1, 7, 15, u64::MAX, 1 << 32] {
+            let mut table = Index::default();
+            for index in [0, 1, 2, u32::MAX - 1] {
+                table.insert(hash, index);
+            }
+            let found: Vec<_> = table.find(hash).collect();
+            assert_eq!(found, [0, 1, 2, u32::MAX - 1], "{hash}");
+            assert_eq!(table.find(hash ^ 1).next(), None, "{hash}");
+        }
+    }
+}
