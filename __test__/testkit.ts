@@ -392,8 +392,10 @@ export class Kit {
   #hold(held: boolean): void {
     const method = held ? 'ref' : 'unref'
     this.#child[method]()
-    // Pipes of a child are sockets, which @types/node doesn't say.
-    for (const pipe of [this.#child.stdin, this.#child.stdout]) (pipe as Socket | null)?.[method]()
+    // Pipes of a child are sockets, which @types/node doesn't say; Bun's are not, and keep no process.
+    for (const pipe of [this.#child.stdin, this.#child.stdout]) {
+      ;(pipe as Partial<Socket> | null)?.[method]?.()
+    }
   }
 }
 

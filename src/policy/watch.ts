@@ -283,8 +283,14 @@ export class WatchedPolicy extends LivePolicy {
       if (this.#watchers.has(id)) continue
       try {
         const watcher = watch(folder, { persistent: false }, () => {
+          setImmediate(letGo)
           this.#hint(this.#options.debounce)
         })
+        // Deno takes no notice of `persistent`, and lets go for no longer than until the next event has been told
+        const letGo = () => {
+          watcher.unref()
+        }
+        letGo()
         const forget = () => {
           watcher.close()
           if (this.#watchers.get(id) === watcher) this.#watchers.delete(id)
