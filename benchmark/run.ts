@@ -40,16 +40,19 @@ const DRAWN = [
   '64 MiB streamed',
 ]
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    full: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    only: { type: 'string', multiple: true, default: [] },
-    clients: { type: 'string', multiple: true, default: [] },
-    out: { type: 'string' },
-  },
-})
+const USAGE = `npm run bench [-- --quick | --full] [--only TEST] [--clients CLIENT] [--rounds N] [--out FOLDER]
+
+  --quick           one small round: five minutes
+  --full            eleven rounds with more requests
+  --only TEST       tests with this in their name; may stand several times
+  --clients CLIENT  clients with this in their name; may stand several times
+  --rounds N        how often all is measured: 5 unless it says otherwise
+  --out FOLDER      where tables, samples and plots go
+  --help
+
+Tests:   ${TESTS.map(({ name }) => name).join('\n         ')}
+`
+const options = readOptions()
 const scale = options.full ? 1 : options.quick ? 0.05 : 0.2
 const rounds = Number(options.rounds ?? (options.full ? 11 : options.quick ? 1 : 5))
 const isWhole = options.only.length + options.clients.length === 0 && !options.quick
@@ -125,6 +128,30 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 await report()
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        quick: { type: 'boolean', default: false },
+        full: { type: 'boolean', default: false },
+        rounds: { type: 'string' },
+        only: { type: 'string', multiple: true, default: [] },
+        clients: { type: 'string', multiple: true, default: [] },
+        out: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (values.help) {
+      process.stdout.write(USAGE)
+      process.exit(0)
+    }
+    return values
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${USAGE}`) // parseArgs throws nothing else
+    process.exit(2)
+  }
+}
 
 function warmupOf({ fixed, warmup }: Test, requests: number): number {
   if (warmup !== undefined && !options.quick) return warmup
