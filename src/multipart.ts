@@ -10,8 +10,9 @@ export function multipart(form: FormData): { readonly blob: Blob; readonly type:
       parts.push(`${head}\r\n\r\n${withLineEnds(value)}\r\n`)
     } else {
       const type = value.type || 'application/octet-stream'
+      const file = value.name ?? 'blob' // Bun gives a Blob without a name as it is, and not as the file that it is to be
       parts.push(
-        `${head}; filename="${escaped(value.name)}"\r\nContent-Type: ${type}\r\n\r\n`,
+        `${head}; filename="${escaped(file)}"\r\nContent-Type: ${type}\r\n\r\n`,
         value,
         '\r\n',
       )

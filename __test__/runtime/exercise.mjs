@@ -60,6 +60,17 @@ const CASES = {
     assert.equal(Buffer.from(body, 'base64').length, 100_000)
     await client.close()
   },
+  async 'a form is sent'() {
+    const client = new Client(options)
+    const form = new FormData()
+    form.append('text', 'a')
+    form.append('nameless', new Blob(['b']))
+    const response = await client.post(at('/echo'), { body: form })
+    const sent = Buffer.from((await response.json()).body, 'base64').toString()
+    assert.match(sent, /name="text"\r\n\r\na\r\n/)
+    assert.match(sent, /name="nameless"; filename="blob"\r\nContent-Type: \S+\r\n\r\nb\r\n/)
+    await client.close()
+  },
   async 'many requests at once'() {
     const client = new Client(options)
     let done = 0
