@@ -31,17 +31,21 @@ impl Index {
     /// The indices that were added with `hash`, and now and then one that was added with another.
     pub(super) fn find(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
         let tag = tag_of(hash);
-        self.chain(tag)
-            .filter(move |slot| tag_in(*slot) == tag)
-            .map(index_of)
-    }
-
-    /// The slots from where those of `tag` begin to the next empty one.
-    fn chain(&self, tag: u32) -> impl Iterator<Item = u64> + '_ {
-        let start = self.start(tag);
-        let (before, after) = self.slots.split_at_checked(start).unwrap_or_default();
-        let slots = after.iter().chain(before);
-        slots.copied().take_while(|slot| *slot != 0)
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut place = self.start(tag);
+        std::iter::from_fn(move || {
+            // half of the slots are empty: it comes to one of them
+            loop {
+                let slot = *self.slots.get(place)?;
+                if slot == 0 {
+                    return None;
+                }
+                place = (place + 1) & mask;
+                if tag_in(slot) == tag {
+                    return Some(index_of(slot));
+                }
+            }
+        })
     }
 
     fn start(&self, tag: u32) -> usize {
