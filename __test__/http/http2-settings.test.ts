@@ -150,6 +150,25 @@ describe('concurrent streams', () => {
     expect(server.requests).toHaveLength(3)
   })
 
+  test('a further connection is given no more than the server is known to allow', async () => {
+    const { server, waiting, most, answer } = await startSlow(setting(MAX_CONCURRENT_STREAMS, 3))
+    await using _ = server
+    await using client = clientOf(server, { http2: { connections: 3 } })
+    const first = get(client, server.url)
+    await vi.waitUntil(() => waiting.length === 1)
+    answer()
+    await first
+    const all = Array.from({ length: 12 }, () => get(client, server.url))
+    await vi.waitUntil(() => waiting.length === 9)
+    expect(server.open.size).toBe(3)
+    for (let answered = 0; answered < 12; answered++) {
+      await vi.waitUntil(() => waiting.length > 0)
+      answer()
+    }
+    expect(await Promise.all(all)).toEqual(new Array(12).fill('fine'))
+    expect(most).toEqual([3, 3, 3])
+  })
+
   test('who gives up in the queue leaves it, and the others have their turn', async () => {
     const { server, waiting, answer } = await startSlow()
     await using _ = server

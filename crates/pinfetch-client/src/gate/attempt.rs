@@ -182,6 +182,7 @@ impl Attempt {
         let config = &self.gate.config;
         let begun = connection::open(
             stream,
+            self.gate.first_streams(&self.key),
             &config.http2_settings,
             config.look.as_ref(),
             config.header_limits,

@@ -14,6 +14,7 @@ use super::{Gate, Http2Lease, Lease, Origin};
 use crate::config::ConnectionKey;
 use crate::connect::Live;
 use crate::connect::revocable::Revocable;
+use crate::exchange::http2::connection::FIRST_STREAMS;
 use crate::exchange::http2::keep_alive::{Verdict, Watch};
 use crate::reload::tick;
 
@@ -57,6 +58,21 @@ impl Gate {
             }
             connection.live.retire(); // its slot goes to another host when the requests under way are over
         }
+    }
+
+    /// How many streams a new connection is taken to allow: what the origin's others do, for it is the same server, which
+    /// would refuse each one more (RFC 9113 §5.1.2).
+    pub(super) fn first_streams(&self, key: &ConnectionKey) -> usize {
+        let state = self.lock();
+        let others = state
+            .origins
+            .get(key)
+            .map_or(&[][..], |origin| &origin.http2);
+        let allowed = others
+            .iter()
+            .map(|http2| http2.sender.current_max_send_streams())
+            .min();
+        allowed.map_or(FIRST_STREAMS, |allowed| allowed.clamp(1, FIRST_STREAMS))
     }
 
     /// Gives streams to those who wait, and has it noticed when more become free if some still do.
