@@ -16,6 +16,8 @@ const PEERS = {
   openssl: ['version'],
   script: ['--version'],
   chromium: ['--version'],
+  'firefox-esr': ['--version'],
+  certutil: ['--version'],
 }
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
@@ -32,7 +34,7 @@ if (project === 'peers') {
     .map(([program]) => program)
   if (missing.length > 0) {
     console.error(
-      `npm run test:peers needs ${missing.join(' and ')}. On Debian: apt-get install nginx-light openssl bsdutils chromium`,
+      `npm run test:peers needs ${missing.join(' and ')}. On Debian: apt-get install nginx-light openssl bsdutils chromium firefox-esr libnss3-tools`,
     )
     process.exit(1)
   }

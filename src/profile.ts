@@ -5,6 +5,7 @@ import { nearestOf } from './nearest.js'
 import { chrome133 } from './profiles/chrome-133.js'
 import { chrome156 } from './profiles/chrome-156.js'
 import { firefox135 } from './profiles/firefox-135.js'
+import { firefox153 } from './profiles/firefox-153.js'
 import type { Profile } from './profiles/profile.js'
 import { safari18 } from './profiles/safari-18.js'
 import type { Writer } from './wire.js'
@@ -13,6 +14,7 @@ const PROFILES = {
   chrome_133: chrome133,
   chrome_156: chrome156,
   firefox_135: firefox135,
+  firefox_153: firefox153,
   safari_18: safari18,
 } as const
 

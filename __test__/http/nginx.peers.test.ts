@@ -170,7 +170,7 @@ describe('a server that allows three streams a connection', () => {
     expect(used.size).toBe(connections)
   })
 
-  test.each(['chrome_156', 'firefox_135', 'safari_18'] as const)(
+  test.each(['chrome_156', 'firefox_153', 'safari_18'] as const)(
     'serves a client like %s',
     async (profile) => {
       await using client = pinned({ profile })
