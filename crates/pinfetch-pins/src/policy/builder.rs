@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use super::source::shortened;
 use super::{
     Afterwards, Base, Index, Mode, PinSet, PinSetSource, PinSource, Policy, Rules, SetRules, Trust,
-    Unpinned,
+    Unpinned, dots_in, labels_bit,
 };
 use crate::error::{HostError, PolicyError, RuleProblem};
 use crate::host::{HostPattern, Scope};
@@ -142,7 +142,9 @@ impl PolicyBuilder {
         };
         share_pins(policy, &mut self.runs, &mut set, index);
         policy.has_exclusions |= exclude;
-        policy.has_stars |= set.scope != Scope::Exact;
+        if set.scope != Scope::Exact {
+            policy.starred |= labels_bit(dots_in(base) + 1);
+        }
         policy.sets.push(set);
         policy.index.insert(hash, index);
         Ok(())

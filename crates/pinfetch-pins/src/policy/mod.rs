@@ -47,8 +47,9 @@ pub struct Policy {
     unpinned: Unpinned,
     /// Whether a set takes hosts out of others: else no look-up has to see about that.
     has_exclusions: bool,
-    /// Whether a pattern reaches further than its base: else no look-up has to see about the suffixes of a host.
-    has_stars: bool,
+    /// How many labels the bases have below which patterns reach, as [`labels_bit`] tells: no look-up has to see about
+    /// suffixes with other numbers of labels.
+    starred: u64,
     /// When something changes by itself, in Unix seconds, sorted: a set ends, or comes near its end.
     changes: Box<[i64]>,
 }
@@ -383,15 +384,12 @@ impl<'a> PinsInForce<'a> {
     /// Every set whose pattern matches: for each suffix of the host, those with that base that reach so far.
     fn matching(&self) -> impl Iterator<Item = (Specificity, &'a PinSet)> + use<'a> {
         let (policy, port) = (self.policy, self.port);
-        let name = self.host.as_str();
-        let reaches_below = policy.has_stars && self.host.ip().is_none();
-        let dots = name
-            .bytes()
-            .enumerate()
-            .filter(move |(_, byte)| reaches_below && *byte == b'.');
-        let starts = std::iter::once(0).chain(dots.map(|(at, _)| at + 1));
-        starts.enumerate().flat_map(move |(depth, start)| {
-            let base = name.get(start..).unwrap_or_default();
+        let starred = match self.host.ip() {
+            Some(_) => 0,
+            None => policy.starred,
+        };
+        let suffixes = Suffixes::new(self.host.as_str(), starred);
+        suffixes.flat_map(move |(depth, base)| {
             let hash = policy.hasher.hash_one(base);
             policy.index.find(hash).filter_map(move |index| {
                 let set = policy.set(index)?;
@@ -407,6 +405,68 @@ impl<'a> PinsInForce<'a> {
             })
         })
     }
+}
+
+/// The suffixes of a name that may be a pattern's base, and how many labels each has lost: the name itself, and those with
+/// as many labels as a base below which a pattern reaches.
+struct Suffixes<'a> {
+    /// The last one.
+    name: &'a str,
+    depth: usize,
+    labels: usize,
+    starred: u64,
+    has_begun: bool,
+}
+
+impl<'a> Suffixes<'a> {
+    fn new(name: &'a str, starred: u64) -> Self {
+        let dots = if starred == 0 { 0 } else { dots_in(name) };
+        Self {
+            name,
+            depth: 0,
+            labels: dots + 1,
+            starred,
+            has_begun: false,
+        }
+    }
+}
+
+impl<'a> Iterator for Suffixes<'a> {
+    type Item = (usize, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if !self.has_begun {
+            self.has_begun = true;
+            return Some((0, self.name));
+        }
+        while self.starred & bits_below(self.labels) != 0 {
+            let dot = self.name.as_bytes().iter().position(|byte| *byte == b'.')?;
+            self.name = self.name.get(dot + 1..)?;
+            self.depth += 1;
+            self.labels -= 1;
+            if self.starred & labels_bit(self.labels) != 0 {
+                return Some((self.depth, self.name));
+            }
+        }
+        None
+    }
+}
+
+/// Stands for bases of so many labels, one at least; the highest bit for all that are longer.
+fn labels_bit(labels: usize) -> u64 {
+    1 << (labels - 1).min(63)
+}
+
+/// Stands for bases of fewer labels.
+fn bits_below(labels: usize) -> u64 {
+    if labels > 64 {
+        return u64::MAX; // the highest bit stands for some of them
+    }
+    labels_bit(labels) - 1
+}
+
+fn dots_in(name: &str) -> usize {
+    name.bytes().filter(|byte| *byte == b'.').count()
 }
 
 #[cfg(test)]
@@ -476,6 +536,20 @@ mod tests {
             ("0.0.1", 443, &[]),
         ] {
             assert_eq!(found(&policy, host, port), expected, "{host}:{port}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_reaches_below_its_base_however_many_labels_that_has() {
+        let name = |labels| vec!["a"; labels].join(".");
+        for labels in [2, 3, 63, 64, 65, 66, 100] {
+            let patterns = ["*.", "**."].map(|star| format!("{star}{}", name(labels)));
+            let policy =
+                Policy::compile([set(&patterns[0], &[1]), set(&patterns[1], &[2])]).unwrap();
+            for (below, expected) in [(0, &[2][..]), (1, &[1, 2]), (2, &[2]), (20, &[2])] {
+                let host = name(labels + below);
+                assert_eq!(found(&policy, &host, 443), expected, "{labels} + {below}");
+            }
         }
     }
 
