@@ -35,6 +35,7 @@ import {
   Writer,
   writeCancel,
   writeClose,
+  writeCompiled,
   writeCookies,
   writeCookiesFailure,
   writeLookupAddresses,
@@ -102,6 +103,11 @@ function write(out: Writer, vector: Vector): void {
       break
     case 'SET_POLICY': {
       const policy = new Writer(8)
+      if (vector.handle !== undefined) {
+        writeCompiled(policy, vector.handle)
+        writeSetPolicy(out, id, client, vector.force, policy.written())
+        break
+      }
       const options = Object.entries({ unpinned: vector.unpinned, blocked: vector.blocked })
       writePolicy(policy, pinsOf(vector.policy), undefined, new Map(options))
       writeSetPolicy(out, id, client, vector.force, policy.written())

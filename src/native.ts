@@ -56,9 +56,19 @@ export interface NativeEngine {
   shutdown(): void
 }
 
+/** A policy that the engine has compiled; held by its object. */
+export interface CompiledPolicy {
+  /** What records name it by. */
+  readonly handle: number
+  /** Whether both say the same, in the same order. */
+  equals(other: CompiledPolicy): boolean
+}
+
 interface Addon {
   Engine: new (wake: () => void, onLibuv: boolean) => NativeEngine
   verifyChain(request: Uint8Array): Buffer
+  compilePolicy(policy: Uint8Array): CompiledPolicy | Buffer
+  adoptPolicy(handle: number): CompiledPolicy
   policyLookup(policy: Uint8Array, authority: string): Buffer
   describePath(path: Uint8Array): Buffer
   describeInputs(file: Uint8Array, name: string): Buffer
@@ -110,6 +120,16 @@ export function builtInAnchors(): BuiltInAnchors {
 /** A verdict on an encoded chain: a Reply, unopened. */
 export function verifyChainRecord(request: Uint8Array): Buffer {
   return addon().verifyChain(request)
+}
+
+/** Compiles an encoded policy; throws what is wrong with it. */
+export function compilePolicy(policy: Uint8Array): CompiledPolicy {
+  const compiled = addon().compilePolicy(policy)
+  if (Buffer.isBuffer(compiled)) {
+    answer(compiled)
+    throw new Error('a Reply without an error') // none of the engine's
+  }
+  return compiled
 }
 
 /** The patterns and pins in force for `authority` under an encoded policy. */

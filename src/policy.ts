@@ -1,12 +1,22 @@
 import { invalidOption, nameOf, PolicyError, type PolicyLocation } from './errors.js'
-import { lookUpPolicy } from './native.js'
+import { type CompiledPolicy, compilePolicy, lookUpPolicy } from './native.js'
 import { nearestOf } from './nearest.js'
 import { type CaSetSource, type CaSetsInput, caSetSource, expandSets } from './policy/ca-sets.js'
 import type { VerifyPolicy } from './policy/signature.js'
 import type { WatchedPolicy, WatchOptions } from './policy/watch.js'
 import { readDate } from './policy-file/check.js'
 import type { PinPosition, PolicyRequirement } from './policy-file/model.js'
-import { Afterwards, PinSetFlag, PinSource, Place, Trust, Unpinned, Writer } from './wire.js'
+import {
+  Afterwards,
+  PinSetFlag,
+  PinSource,
+  Place,
+  PolicyForm,
+  Trust,
+  Unpinned,
+  Writer,
+  writeCompiled,
+} from './wire.js'
 
 /**
  * One pin: text (`sha256/` + base64; bare base64, `sha256//`, `pin-sha256="…"` and 64 hex digits are read too), or a
@@ -99,8 +109,8 @@ export interface PolicyOptions {
   readonly blocked?: PinInput | readonly PinInput[] | undefined
 }
 
-/** The bytes of a policy that was read before. */
-export let encodedPolicy: (policy: Policy) => Uint8Array
+/** What the engine has made of a policy. */
+export let compiledPolicy: (policy: Policy) => CompiledPolicy
 
 /** Where the file that a policy was read from says something of a pattern in canonical form. */
 export type PolicyLocator = (pattern: string) => PolicyLocation | null
@@ -118,10 +128,10 @@ export function setWatch(watch: typeof watchFile): void {
   watchFile = watch
 }
 
-/** A pin policy: immutable, checked, to be given to many clients. */
+/** A pin policy: immutable, checked and compiled, to be given to many clients, which share it. */
 export class Policy {
   static {
-    encodedPolicy = (policy) => policy.#encoded
+    compiledPolicy = (policy) => policy.#compiled
     setLocator = (policy, locator) => {
       policy.#locator = locator
     }
@@ -132,7 +142,7 @@ export class Policy {
     }
   }
 
-  readonly #encoded: Uint8Array
+  readonly #compiled: CompiledPolicy
   #locator: PolicyLocator | null = null
 
   /** Reads and checks `pins`; throws a {@link PolicyError} that names host, index and mend. */
@@ -141,8 +151,7 @@ export class Policy {
     const caSets = caSetSource(given.get('caSets'))
     const out = new Writer(1024)
     writePolicy(out, pins, caSets, given)
-    this.#encoded = Buffer.from(out.written()) // its own bytes only, since it lives on
-    this.lookup('localhost') // compiles it: what is wrong is said now
+    this.#compiled = compilePolicy(out.written())
   }
 
   /**
@@ -183,7 +192,7 @@ export class Policy {
 
   /** The patterns and pins in force for `host[:port]` (port 443 by default). Throws a TypeError for a bad host. */
   lookup(authority: string): PinsInForce {
-    return lookUpPolicy(this.#encoded, authority)
+    return policyLookup(this, authority)
   }
 }
 
@@ -201,8 +210,7 @@ export function encodePolicy(
   pins: unknown,
   caSets: CaSetSource = caSetSource(undefined),
 ): Uint8Array {
-  if (pins instanceof Policy) return encodedPolicy(pins)
-  const out = new Writer(1024)
+  const out = new Writer(pins instanceof Policy ? 8 : 1024)
   writePolicy(out, pins, caSets)
   return out.written()
 }
@@ -218,10 +226,7 @@ export function writePolicy(
   options: ReadonlyMap<string, unknown> = new Map(),
 ): void {
   if (pins instanceof Policy) {
-    const encoded = encodedPolicy(pins)
-    out.reserve(encoded.length)
-    out.bytes.set(encoded, out.length)
-    out.length += encoded.length
+    writeCompiled(out, compiledPolicy(pins).handle)
     return
   }
   if (typeof pins !== 'object' || pins === null) {
@@ -238,6 +243,7 @@ export function writePolicy(
       `pins is ${nameOf(pins)}: give an object of host patterns and their pins, and of a promise what it resolves to`,
     )
   }
+  out.u8(PolicyForm.written)
   const length = out.openCount()
   const count = out.openCount()
   const writer = new SetWriter(out, caSets)

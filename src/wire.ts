@@ -55,6 +55,9 @@ export const PinSource = { text: 0, certificate: 1, publicKey: 2 } as const
 /** Which versions of HTTP are offered. */
 export const Http2 = { never: 0, offer: 1, only: 2 } as const
 
+/** How a record has a policy: its sets, or the handle of one that was compiled. */
+export const PolicyForm = { written: 0, compiled: 1 } as const
+
 /** Flags of a pin set. */
 export const PinSetFlag = { excludes: 1, hasPlaces: 2, hasRules: 4 } as const
 
@@ -476,6 +479,12 @@ export function writeCancel(out: Writer, id: number): void {
   const start = out.open(Submission.cancel)
   out.u32(id)
   out.close(start)
+}
+
+/** Writes, as a policy, the one that was compiled before and has this handle. */
+export function writeCompiled(out: Writer, handle: number): void {
+  out.u8(PolicyForm.compiled)
+  out.u32(handle)
 }
 
 /** Writes a SET_POLICY; `policy` is an encoded policy. */

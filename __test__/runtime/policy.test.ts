@@ -1,3 +1,6 @@
+import { setImmediate } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { beforeAll, describe, expect, test } from 'vitest'
 import {
   Client,
@@ -25,6 +28,28 @@ let pki: Pki
 
 beforeAll(async () => {
   pki = await standardPki(sharedKit())
+})
+
+test('a policy that nobody holds any more stays in force where it was given', async () => {
+  const { hostname, ca, certificates } = pki
+  await using server = await startGenuine({ pki })
+  await using right = new Client({ ca, lookup: { [hostname]: '127.0.0.1' }, pins: {} })
+  await using wrong = new Client({
+    ca,
+    lookup: { [hostname]: '127.0.0.1' },
+    pins: new Policy({ [hostname]: [pinA] }),
+  })
+  const swap = right.setPolicy(new Policy({ [hostname]: [certificates.leaf.pin] }))
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let turn = 0; turn < 5; turn++) {
+    collect()
+    await setImmediate() // finalizers run after the turn
+  }
+  await swap
+  const response = await right.get(server.url)
+  expect(response.tls?.matchedPin).toBe(certificates.leaf.pin)
+  await expect(wrong.get(server.url)).rejects.toMatchObject({ code: 'ERR_BAD_PIN' })
 })
 
 describe('policyLookup', () => {

@@ -10,7 +10,7 @@ import { LivePolicy, type LivePolicyEvents, type LivePolicyListener } from '../l
 import { type Logger, log } from '../logger.js'
 import { nearestOf } from '../nearest.js'
 import { readLogger } from '../options.js'
-import { encodedPolicy, setWatch } from '../policy.js'
+import { compiledPolicy, setWatch } from '../policy.js'
 import { PolicyFile, type ReadPolicy, readPolicy } from '../policy-file/file.js'
 import { type PolicySwap, readForce, type SwapOptions } from '../swap.js'
 import { type PolicySignature, signatureNameOf, Verifier, type VerifyPolicy } from './signature.js'
@@ -240,7 +240,7 @@ export class WatchedPolicy extends LivePolicy {
       const read = await readPolicy(this.file, options)
       const { policy, signature } = read
       this.#paths = pathsOf(this.#path, read)
-      const isSame = equals(encodedPolicy(policy), encodedPolicy(this.policy))
+      const isSame = compiledPolicy(policy).equals(compiledPolicy(this.policy))
       const swap = isSame ? null : await super.set(policy, { force })
       this.#signature = signature
       this.#fault = null
@@ -345,10 +345,6 @@ async function foldersOf(paths: readonly string[]): Promise<Map<string, string>>
     }
   }
   return folders
-}
-
-function equals(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0
 }
 
 function messageOf(error: unknown): string {

@@ -169,7 +169,13 @@ impl PolicyChoice {
 
 impl From<Policy> for PolicyChoice {
     fn from(policy: Policy) -> Self {
-        Self::Own(Arc::new(policy))
+        Arc::new(policy).into()
+    }
+}
+
+impl From<Arc<Policy>> for PolicyChoice {
+    fn from(policy: Arc<Policy>) -> Self {
+        Self::Own(policy)
     }
 }
 

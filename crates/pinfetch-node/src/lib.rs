@@ -22,8 +22,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use napi::Env;
-use napi::bindgen_prelude::{Buffer, BufferSlice, Function};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Function};
 use napi_derive::napi;
+
+pub use crate::policies::CompiledPolicy;
 
 use crate::engine::{Core, Thread};
 use crate::wake::Waker;
@@ -220,6 +222,24 @@ impl Engine {
 #[napi(catch_unwind)]
 pub fn verify_chain(request: &[u8]) -> Buffer {
     environment::verify_chain(request).into()
+}
+
+/// Compiles a policy, a record; what is wrong is told by a Reply.
+///
+/// # Errors
+/// When JavaScript can make no object.
+#[napi(catch_unwind)]
+pub fn compile_policy(env: Env, policy: &[u8]) -> napi::Result<Either<CompiledPolicy, Buffer>> {
+    CompiledPolicy::compile(env, policy)
+}
+
+/// The policy that another thread of the process holds by `handle`.
+///
+/// # Errors
+/// When none does, or no longer.
+#[napi(catch_unwind)]
+pub fn adopt_policy(env: Env, handle: u32) -> napi::Result<CompiledPolicy> {
+    CompiledPolicy::adopt(env, handle)
 }
 
 /// The patterns and pins in force for `authority` under a policy; policy and Reply are records.

@@ -1,10 +1,13 @@
-//! Policies that are put in force: a client's own, and those that many clients share.
+//! Policies: those that JavaScript holds compiled, those that are put in force, and those that many clients share.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
 use foldhash::HashMap;
+use napi::Env;
+use napi::bindgen_prelude::{Buffer, Either, ObjectFinalize};
+use napi_derive::napi;
 use pinfetch_client::{LivePolicy, RequestError};
 use pinfetch_pins::Policy;
 
@@ -15,27 +18,101 @@ use crate::wire::{self, Malformed, Reader};
 /// From how many bytes on a policy is compiled apart from the engine's thread, which has requests to run meanwhile.
 const LARGE_POLICY: usize = 64 * 1024;
 
-/// The policies that clients share, by handle, while JavaScript holds them.
-#[derive(Default)]
-pub(crate) struct LivePolicies {
-    policies: Mutex<HashMap<u32, LivePolicy>>,
+/// What JavaScript holds, by handle.
+pub(crate) struct Held<T> {
+    held: Mutex<HashMap<u32, T>>,
     next: AtomicU32,
 }
 
-impl LivePolicies {
-    pub(crate) fn get(&self, handle: u32) -> Option<LivePolicy> {
-        lock(&self.policies).get(&handle).cloned()
+/// The policies that clients share.
+pub(crate) type LivePolicies = Held<LivePolicy>;
+
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        Self {
+            held: Mutex::default(),
+            next: AtomicU32::default(),
+        }
+    }
+}
+
+impl<T: Clone> Held<T> {
+    pub(crate) fn get(&self, handle: u32) -> Option<T> {
+        lock(&self.held).get(&handle).cloned()
     }
 
-    fn add(&self, policy: LivePolicy) -> u32 {
+    fn add(&self, value: T) -> u32 {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.policies).insert(handle, policy);
+        lock(&self.held).insert(handle, value);
         handle
     }
 
     fn release(&self, handle: u32) {
-        let released = lock(&self.policies).remove(&handle);
+        let released = lock(&self.held).remove(&handle);
         drop(released); // after the lock: it may be large
+    }
+}
+
+/// Of the whole process: one thread may compile what another uses.
+static COMPILED: LazyLock<Held<Arc<Policy>>> = LazyLock::new(Held::default);
+
+/// The compiled policy with this handle, while JavaScript holds it.
+pub(crate) fn compiled(handle: u32) -> Option<Arc<Policy>> {
+    COMPILED.get(handle)
+}
+
+/// A policy that JavaScript holds: as many clients as are given it obey the one.
+#[napi(custom_finalize)]
+pub struct CompiledPolicy {
+    handle: u32,
+    /// What V8 was told of, in bytes.
+    size: i64,
+}
+
+impl CompiledPolicy {
+    fn new(env: Env, policy: Arc<Policy>) -> napi::Result<Self> {
+        let size = i64::try_from(policy.size()).unwrap_or(i64::MAX);
+        env.adjust_external_memory(size)?;
+        let handle = COMPILED.add(policy);
+        Ok(Self { handle, size })
+    }
+
+    /// Compiles a policy; else a Reply that says what is wrong.
+    pub(crate) fn compile(env: Env, policy: &[u8]) -> napi::Result<Either<Self, Buffer>> {
+        match read(policy) {
+            Ok(policy) => Self::new(env, policy).map(Either::A),
+            Err(error) => Ok(Either::B(reply(Err(error)).into())),
+        }
+    }
+
+    /// The policy that another thread's object holds.
+    pub(crate) fn adopt(env: Env, handle: u32) -> napi::Result<Self> {
+        let policy = compiled(handle)
+            .ok_or_else(|| napi::Error::from_reason("no policy has this handle"))?;
+        Self::new(env, policy)
+    }
+}
+
+#[napi]
+impl CompiledPolicy {
+    /// What records name it by.
+    #[napi(getter)]
+    pub fn handle(&self) -> u32 {
+        self.handle
+    }
+
+    /// Whether both say the same, in the same order.
+    #[napi(catch_unwind)]
+    pub fn equals(&self, other: &CompiledPolicy) -> bool {
+        self.handle == other.handle || compiled(self.handle) == compiled(other.handle)
+    }
+}
+
+impl ObjectFinalize for CompiledPolicy {
+    fn finalize(self, env: Env) -> napi::Result<()> {
+        COMPILED.release(self.handle);
+        env.adjust_external_memory(-self.size)?;
+        Ok(())
     }
 }
 
@@ -114,5 +191,5 @@ async fn compile(encoded: Bytes) -> Result<Arc<Policy>, RequestError> {
 
 /// Reads and compiles a policy.
 pub(crate) fn read(encoded: &[u8]) -> Result<Arc<Policy>, RequestError> {
-    Ok(Arc::new(Reader::new(encoded).policy()??))
+    Reader::new(encoded).policy()?
 }

@@ -17,6 +17,8 @@ use pinfetch_pins::{
 };
 use rustls_pki_types::CertificateDer;
 
+use crate::policies;
+
 /// Kinds of submission (JavaScript → engine).
 pub(crate) mod submission {
     pub(crate) const REQUEST: u8 = 1;
@@ -246,9 +248,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A policy, compiled: its sets, the trust anchors that they name by number, what becomes of hosts without pins, and
-    /// the blocked pins.
-    pub(crate) fn policy(&mut self) -> Result<Result<Policy, RequestError>, Malformed> {
+    /// A policy, compiled: one that was compiled before, by its handle, or one that is written out.
+    pub(crate) fn policy(&mut self) -> Result<Result<Arc<Policy>, RequestError>, Malformed> {
+        match self.u8()? {
+            0 => Ok(self.written_policy()?.map(Arc::new)),
+            1 => policies::compiled(self.u32()?).map(Ok).ok_or(Malformed),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// A policy that is written out: its sets, the trust anchors that they name by number, what becomes of hosts without
+    /// pins, and the blocked pins.
+    fn written_policy(&mut self) -> Result<Result<Policy, RequestError>, Malformed> {
         let mut sets = Self::new(self.bytes()?);
         let anchors =
             self.list(|reader| reader.list(|reader| reader.bytes().map(<[u8]>::to_vec)))?;
@@ -1176,7 +1187,15 @@ mod tests {
             assert_eq!(record.u32().unwrap(), number(&vector, "id"));
             assert_eq!(record.u32().unwrap(), number(&vector, "client"));
             assert_eq!(record.flag().unwrap(), vector["force"]);
-            let mut sets = Reader::new(record.clone().bytes().unwrap());
+            if let Some(handle) = vector["handle"].as_u64() {
+                assert_eq!(record.u8().unwrap(), 1);
+                assert_eq!(u64::from(record.u32().unwrap()), handle);
+                assert!(record.is_empty());
+                continue;
+            }
+            let mut sets = record.clone();
+            assert_eq!(sets.u8().unwrap(), 0);
+            let mut sets = Reader::new(sets.bytes().unwrap());
             let trusts = [Trust::Own];
             let sets = sets.list(|sets| sets.pin_set(&trusts)).unwrap();
             let expected = vector["policy"].as_array().unwrap();

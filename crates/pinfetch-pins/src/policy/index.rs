@@ -48,6 +48,11 @@ impl Index {
         })
     }
 
+    /// In bytes.
+    pub(super) fn size(&self) -> usize {
+        size_of_val(&*self.slots)
+    }
+
     fn start(&self, tag: u32) -> usize {
         tag as usize & self.slots.len().wrapping_sub(1)
     }

@@ -141,6 +141,17 @@ impl Policy {
         self.sets.len()
     }
 
+    /// How many bytes of memory it takes, about.
+    pub fn size(&self) -> usize {
+        size_of::<Self>()
+            + self.index.size()
+            + size_of_val(&*self.sets)
+            + self.bases.len()
+            + size_of_val(&*self.pins)
+            + size_of_val(&*self.rules)
+            + size_of_val(&*self.changes)
+    }
+
     /// The pins that no verified path may hold, sorted; none where nothing is blocked.
     pub fn blocked(&self) -> Option<&Arc<[Pin]>> {
         self.blocked.as_ref()
@@ -215,6 +226,10 @@ impl Policy {
         self.sets.get(index).map(|set| self.view_of(set))
     }
 
+    fn views(&self) -> impl Iterator<Item = SetView<'_>> {
+        self.sets.iter().map(|set| self.view_of(set))
+    }
+
     /// The set of the same pattern as `other`'s, of another policy.
     pub(crate) fn find(&self, other: &SetView<'_>) -> Option<SetView<'_>> {
         let is_it = |set: &PinSet| {
@@ -284,6 +299,19 @@ impl fmt::Display for SetView<'_> {
         }
     }
 }
+
+/// Whether both say the same, in the same order.
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.unpinned == other.unpinned
+            && self.blocked == other.blocked
+            && self.sets.len() == other.sets.len()
+            && self.subjects == other.subjects
+            && self.views().eq(other.views())
+    }
+}
+
+impl Eq for Policy {}
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
