@@ -36,6 +36,12 @@ const shared = {
   tsconfigRaw: {}, // the checkout's own paths are for tests
 }
 
+const constants = {
+  'import.meta.url': 'undefined', // read in ES modules only: see src/addon.ts
+  PINFETCH_VERSION: JSON.stringify(version),
+  PINFETCH_INTERFACE: JSON.stringify(interfaceNumber()),
+}
+
 for (const output of ['dist/cjs', 'dist/esm', 'dist/cli.js']) {
   rmSync(output, { recursive: true, force: true })
 }
@@ -45,11 +51,7 @@ const library = await build({
   entryPoints: ['src/index.ts'],
   outfile: 'dist/cjs/index.js',
   format: 'cjs',
-  define: {
-    'import.meta.url': 'undefined', // read in ES modules only: see src/addon.ts
-    PINFETCH_VERSION: JSON.stringify(version),
-    PINFETCH_INTERFACE: JSON.stringify(interfaceNumber()),
-  },
+  define: constants,
   metafile: true,
 })
 appendFileSync('dist/cjs/index.js', noticesOf(Object.keys(library.metafile.inputs)))
@@ -61,6 +63,17 @@ const names = reexport('index')
 if (!names.includes('Client') || !names.includes('BadPinError')) {
   throw new Error(`dist/cjs/index.js exports ${names.join(', ') || 'nothing'}`)
 }
+
+// what a thread runs that shares nothing with the others but the addon: src/policy-file/apart.ts
+const worker = await build({
+  ...shared,
+  entryPoints: ['src/policy-file/policy-worker.ts'],
+  outfile: 'dist/cjs/policy-worker.js',
+  format: 'cjs',
+  define: constants,
+  metafile: true,
+})
+appendFileSync('dist/cjs/policy-worker.js', noticesOf(Object.keys(worker.metafile.inputs)))
 
 // a bundle of its own, which few programs load; what it shares with the library is the library's
 const formats = await build({

@@ -132,6 +132,11 @@ export function compilePolicy(policy: Uint8Array): CompiledPolicy {
   return compiled
 }
 
+/** The policy that another thread of the process holds by `handle`. */
+export function takePolicy(handle: number): CompiledPolicy {
+  return addon().adoptPolicy(handle)
+}
+
 /** The patterns and pins in force for `authority` under an encoded policy. */
 export function lookUpPolicy(
   policy: Uint8Array,

@@ -1,5 +1,5 @@
 import { invalidOption, nameOf, PolicyError, type PolicyLocation } from './errors.js'
-import { type CompiledPolicy, compilePolicy, lookUpPolicy } from './native.js'
+import { type CompiledPolicy, compilePolicy, lookUpPolicy, takePolicy } from './native.js'
 import { nearestOf } from './nearest.js'
 import { type CaSetSource, type CaSetsInput, caSetSource, expandSets } from './policy/ca-sets.js'
 import type { VerifyPolicy } from './policy/signature.js'
@@ -112,6 +112,18 @@ export interface PolicyOptions {
 /** What the engine has made of a policy. */
 export let compiledPolicy: (policy: Policy) => CompiledPolicy
 
+/** The policy that another thread of the process holds by `handle`. */
+export let adoptPolicy: (handle: number) => Policy
+
+/** In place of pins: a policy that is there already. */
+class Adopted {
+  readonly compiled: CompiledPolicy
+
+  constructor(handle: number) {
+    this.compiled = takePolicy(handle)
+  }
+}
+
 /** Where the file that a policy was read from says something of a pattern in canonical form. */
 export type PolicyLocator = (pattern: string) => PolicyLocation | null
 
@@ -132,6 +144,7 @@ export function setWatch(watch: typeof watchFile): void {
 export class Policy {
   static {
     compiledPolicy = (policy) => policy.#compiled
+    adoptPolicy = (handle) => new Policy(new Adopted(handle) as unknown as PinsInput)
     setLocator = (policy, locator) => {
       policy.#locator = locator
     }
@@ -147,6 +160,10 @@ export class Policy {
 
   /** Reads and checks `pins`; throws a {@link PolicyError} that names host, index and mend. */
   constructor(pins: PinsInput, options: PolicyOptions = {}) {
+    if (pins instanceof Adopted) {
+      this.#compiled = pins.compiled
+      return
+    }
     const given = readOptions(options)
     const caSets = caSetSource(given.get('caSets'))
     const out = new Writer(1024)

@@ -29,7 +29,8 @@ import {
 // biome-ignore lint/suspicious/noImportCycles: types alone
 import type { PinInput, PinSetInput, PolicyLocator } from '../policy.js'
 // biome-ignore lint/suspicious/noImportCycles: Policy.fromFile loads this file when it is asked for, not before
-import { Policy, policyLookup, setLocator } from '../policy.js'
+import { adoptPolicy, Policy, policyLookup, setLocator } from '../policy.js'
+import { readApart, type Task } from './apart.js'
 import { checkFile, isObject, isSimple } from './check.js'
 import {
   type BlockedPin,
@@ -84,6 +85,15 @@ interface Placed {
   readonly value: unknown
 }
 
+/** A policy file as it lies on the disk. */
+export interface Loaded extends Signed {
+  readonly path: string
+  readonly signature: PolicySignature | null
+}
+
+/** A file of so many bytes is read by a thread of its own: about five thousand hosts, which take some 50 ms. */
+const LARGEST_HERE = 1024 * 1024
+
 /** Texts past this length are not kept for the sake of their places, in UTF-16 code units. */
 const LARGEST_LOCATED = 16 * 1024 * 1024
 
@@ -128,15 +138,14 @@ export class PolicyFile {
   /** Reads the file at `path`; rejects with the system's error, or a {@link PolicyError} for what the file says. */
   static async read(path: string, options: ReadOptions = {}): Promise<PolicyFile> {
     readOnly(options, ['verify'])
-    const verifier = verifierOf(options.verify)
-    const bytes = await readFile(path)
-    // named sets are the lock's to tell, so the lock is signed with the file
-    const lock = bytes.includes('"ca:') ? await readIfThere(PolicyFile.lockNameOf(path)) : null
-    const signature =
-      verifier === null ? null : await verifier.verify(path, { policy: bytes, lock })
+    return PolicyFile.of(await load(path, verifierOf(options.verify)))
+  }
+
+  /** What was loaded, read. @internal */
+  static of({ path, policy, lock, signature }: Loaded): PolicyFile {
     let text: string
     try {
-      text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+      text = new TextDecoder('utf-8', { fatal: true }).decode(policy)
     } catch (cause) {
       throw new PolicyError(
         'ERR_POLICY_INVALID_OPTION',
@@ -146,10 +155,12 @@ export class PolicyFile {
       )
     }
     const caSets =
-      lock === null ? undefined : parseCaSetLock(lock.toString(), PolicyFile.lockNameOf(path))
+      lock === null
+        ? undefined
+        : parseCaSetLock(Buffer.from(lock).toString(), PolicyFile.lockNameOf(path))
     const file = new PolicyFile(text, { file: path, caSets })
     file.#signature = signature
-    file.#signed = { policy: bytes, lock }
+    file.#signed = { policy, lock }
     if (signature !== null) file.#refuseUnsigned()
     return file
   }
@@ -204,7 +215,7 @@ export class PolicyFile {
     const said = (isObject(own) ? own.unpinned : undefined) ?? this.#root.unpinned
     const unpinned = isPlain ? 'allow' : ((said ?? 'allow') as Unpinned) // checked
     const policy = this.#compile(placed, unpinned)
-    const locator = this.text.length > LARGEST_LOCATED ? null : this.#locator(environment)
+    const locator = locatorIn(this, environment)
     if (locator !== null) setLocator(policy, locator)
     const blocked = isPlain || !Array.isArray(this.#root.blocked) ? [] : this.#root.blocked
     return new FilePolicy({
@@ -265,23 +276,6 @@ export class PolicyFile {
     if (this.lock === null || this.lock === 'current') return []
     const used = this.caSets
     return caSetChanges(this.lock).filter(({ name }) => used.has(name))
-  }
-
-  /** Tells where patterns stand. It keeps the text, and not what was made of it. */
-  #locator(environment: string | undefined): PolicyLocator {
-    const { name, text } = this
-    return (pattern) => {
-      const source = new PolicySource(text)
-      const root = source.value as Record<string, unknown> // it was read before
-      const placed = placedOf(root, environment)
-      const isIt = (spelt: unknown) => spelt === pattern
-      const found =
-        placed.find(({ path }) => isIt(path.at(-1))) ??
-        placed.find(({ path }) => isIt(canonicalPattern(String(path.at(-1)))))
-      if (found === undefined) return null
-      const { path } = found
-      return { pattern, file: name, ...source.positionOfName(path), pointer: pointerOf(path) }
-    }
   }
 
   /** Where the value at `pointer` (RFC 6901) begins. */
@@ -571,9 +565,40 @@ export async function readPolicy(
   options: EnvironmentOptions & ReadOptions,
 ): Promise<ReadPolicy> {
   readOnly(options, ['environment', 'verify'])
-  const file = await PolicyFile.read(path, { verify: options.verify })
-  const own = file.in(options.environment)
-  return { policy: own.toPolicy(), signature: file.signature, anchorFiles: own.anchorFiles }
+  const { environment } = options
+  const loaded = await load(path, verifierOf(options.verify))
+  const apart =
+    loaded.policy.length < LARGEST_HERE
+      ? null
+      : await readApart({ loaded, environment }, ({ handle, anchorFiles, text }) => {
+          const policy = adoptPolicy(handle)
+          const locator = locatorIn({ name: path, text }, environment)
+          if (locator !== null) setLocator(policy, locator)
+          return { policy, anchorFiles: new Set(anchorFiles) }
+        })
+  const read = apart ?? readTask({ loaded, environment })
+  return {
+    policy: read.policy,
+    signature: loaded.signature,
+    anchorFiles: read.anchorFiles,
+  }
+}
+
+/** Reads what was loaded, in the thread that runs this. */
+export function readTask({ loaded, environment }: Task) {
+  const file = PolicyFile.of(loaded)
+  const own = file.in(environment)
+  const text = file.text.length > LARGEST_LOCATED ? null : file.text
+  return { policy: own.toPolicy(), anchorFiles: own.anchorFiles, text }
+}
+
+/** Loads a policy file with its lock, and has its signature verified where one is asked for. */
+async function load(path: string, verifier: Verifier | null): Promise<Loaded> {
+  const policy = await readFile(path)
+  // named sets are the lock's to tell, so the lock is signed with the file
+  const lock = policy.includes('"ca:') ? await readIfThere(PolicyFile.lockNameOf(path)) : null
+  const signature = verifier === null ? null : await verifier.verify(path, { policy, lock })
+  return { path, policy, lock, signature }
 }
 
 /**
@@ -586,6 +611,26 @@ export function parsePolicy(
   options: PolicyFileOptions & EnvironmentOptions = {},
 ): Policy {
   return new PolicyFile(text, options).in(options.environment).toPolicy()
+}
+
+/** Where the patterns of a file stand, told by its text and not by what was made of it; null for one that is too long. */
+function locatorIn(
+  { name, text }: { readonly name: string | null; readonly text: string | null },
+  environment: string | undefined,
+): PolicyLocator | null {
+  if (text === null || text.length > LARGEST_LOCATED) return null
+  return (pattern) => {
+    const source = new PolicySource(text)
+    const root = source.value as Record<string, unknown> // it was read before
+    const placed = placedOf(root, environment)
+    const isIt = (spelt: unknown) => spelt === pattern
+    const found =
+      placed.find(({ path }) => isIt(path.at(-1))) ??
+      placed.find(({ path }) => isIt(canonicalPattern(String(path.at(-1)))))
+    if (found === undefined) return null
+    const { path } = found
+    return { pattern, file: name, ...source.positionOfName(path), pointer: pointerOf(path) }
+  }
 }
 
 /** What is wrong with the shape of a file. */

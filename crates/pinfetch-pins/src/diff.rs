@@ -39,9 +39,17 @@ impl Policy {
             .take_while(|back| same(self.len() - back, after.len() - back))
             .count();
         let middle = |policy: &Self| head..policy.len() - tail;
-        for now in middle(after).filter_map(|index| after.view(index)) {
+        for index in middle(after) {
+            let Some(now) = after.view(index) else {
+                continue;
+            };
+            // where sets were changed here and there, the others still stand where they stood
+            if same(index, index) {
+                continue;
+            }
             match self.find(&now) {
                 None => diff.note(&now, !now.pins.is_empty(), now.exclude),
+                Some(before) if before == now => {}
                 Some(before) => {
                     let (old, new) = (pins_of(&before), pins_of(&now));
                     let gains = before.exclude && !now.exclude || !new.is_subset(&old);
@@ -51,8 +59,12 @@ impl Policy {
                 }
             }
         }
-        for before in middle(self).filter_map(|index| self.view(index)) {
-            if after.find(&before).is_none() {
+        for index in middle(self) {
+            let Some(before) = self.view(index) else {
+                continue;
+            };
+            let stays = |now: SetView<'_>| now.is_of_the_pattern_of(&before);
+            if !after.view(index).is_some_and(stays) && after.find(&before).is_none() {
                 diff.note(&before, before.exclude, !before.pins.is_empty());
             }
         }

@@ -232,9 +232,7 @@ impl Policy {
 
     /// The set of the same pattern as `other`'s, of another policy.
     pub(crate) fn find(&self, other: &SetView<'_>) -> Option<SetView<'_>> {
-        let is_it = |set: &PinSet| {
-            (self.base(set), set.scope, set.port) == (other.base, other.scope, other.port)
-        };
+        let is_it = |set: &PinSet| self.view_of(set).is_of_the_pattern_of(other);
         let hash = self.hasher.hash_one(other.base);
         self.find_set(&self.index, hash, is_it)
             .map(|set| self.view_of(set))
@@ -282,6 +280,12 @@ pub(crate) struct SetView<'a> {
     pub(crate) pins: &'a [Pin],
     /// What it says besides.
     pub(crate) said: Option<&'a SetRules>,
+}
+
+impl SetView<'_> {
+    pub(crate) fn is_of_the_pattern_of(&self, other: &SetView<'_>) -> bool {
+        (self.base, self.scope, self.port) == (other.base, other.scope, other.port)
+    }
 }
 
 impl fmt::Display for SetView<'_> {
