@@ -18,6 +18,7 @@ use pinfetch_pins::{
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::engine::{Core, http2_choice, proxy, redirect_mode, retry};
+use crate::policies;
 use crate::wire::{self, Malformed, Reader, Write};
 
 /// An HTTP/2 setting that is as the protocol has it, and is not said.
@@ -70,7 +71,7 @@ fn read_config(
     handle: u32,
     record: &mut Reader<'_>,
 ) -> Result<Config, RequestError> {
-    let own = record.policy()??;
+    let own = policies::next(record)?;
     let unpinned = record.unpinned()?;
     let blobs = |record: &mut Reader<'_>| record.list(|record| record.bytes().map(<[u8]>::to_vec));
     let ca = record.opt(blobs)?;
@@ -424,7 +425,7 @@ pub(crate) fn policy_lookup(policy: &[u8], authority: &str) -> Vec<u8> {
 }
 
 fn try_policy_lookup(policy: &[u8], authority: &str) -> Result<Vec<u8>, RequestError> {
-    let policy = Reader::new(policy).policy()??;
+    let policy = policies::read(policy)?;
     let (host, port) = pinfetch_client::parse_authority(authority)?;
     let mut out = Vec::new();
     match policy.lookup(&host, port).to_effective(&host, port) {

@@ -13,7 +13,7 @@ use pinfetch_pins::Policy;
 
 use crate::engine::{Core, NO_CLIENT, lock};
 use crate::environment::reply;
-use crate::wire::{self, Malformed, Reader};
+use crate::wire::{self, Malformed, PolicyRecord, Reader};
 
 /// From how many bytes on a policy is compiled apart from the engine's thread, which has requests to run meanwhile.
 const LARGE_POLICY: usize = 64 * 1024;
@@ -56,11 +56,6 @@ impl<T: Clone> Held<T> {
 /// Of the whole process: one thread may compile what another uses.
 static COMPILED: LazyLock<Held<Arc<Policy>>> = LazyLock::new(Held::default);
 
-/// The compiled policy with this handle, while JavaScript holds it.
-pub(crate) fn compiled(handle: u32) -> Option<Arc<Policy>> {
-    COMPILED.get(handle)
-}
-
 /// A policy that JavaScript holds: as many clients as are given it obey the one.
 #[napi(custom_finalize)]
 pub struct CompiledPolicy {
@@ -87,7 +82,8 @@ impl CompiledPolicy {
 
     /// The policy that another thread's object holds.
     pub(crate) fn adopt(env: Env, handle: u32) -> napi::Result<Self> {
-        let policy = compiled(handle)
+        let policy = COMPILED
+            .get(handle)
             .ok_or_else(|| napi::Error::from_reason("no policy has this handle"))?;
         Self::new(env, policy)
     }
@@ -104,7 +100,7 @@ impl CompiledPolicy {
     /// Whether both say the same, in the same order.
     #[napi(catch_unwind)]
     pub fn equals(&self, other: &CompiledPolicy) -> bool {
-        self.handle == other.handle || compiled(self.handle) == compiled(other.handle)
+        self.handle == other.handle || COMPILED.get(self.handle) == COMPILED.get(other.handle)
     }
 }
 
@@ -189,7 +185,15 @@ async fn compile(encoded: Bytes) -> Result<Arc<Policy>, RequestError> {
     })
 }
 
-/// Reads and compiles a policy.
+/// Reads a policy, and compiles it if it was not before.
 pub(crate) fn read(encoded: &[u8]) -> Result<Arc<Policy>, RequestError> {
-    Reader::new(encoded).policy()?
+    next(&mut Reader::new(encoded))
+}
+
+/// The same of a policy that `record` goes on with.
+pub(crate) fn next(record: &mut Reader<'_>) -> Result<Arc<Policy>, RequestError> {
+    match record.policy()? {
+        PolicyRecord::Compiled(handle) => COMPILED.get(handle).ok_or(Malformed.into()),
+        PolicyRecord::Written(policy) => policy,
+    }
 }

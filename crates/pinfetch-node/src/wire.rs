@@ -17,8 +17,6 @@ use pinfetch_pins::{
 };
 use rustls_pki_types::CertificateDer;
 
-use crate::policies;
-
 /// Kinds of submission (JavaScript → engine).
 pub(crate) mod submission {
     pub(crate) const REQUEST: u8 = 1;
@@ -141,6 +139,13 @@ enum Tag {
     CutOffs = 40,
 }
 
+/// How a record has a policy.
+pub(crate) enum PolicyRecord {
+    /// By the handle of one that JavaScript holds.
+    Compiled(u32),
+    Written(Result<Arc<Policy>, RequestError>),
+}
+
 /// A record that does not hold what its kind promises: the two halves of the package differ.
 #[derive(Debug, thiserror::Error)]
 #[error("a record ends early or holds a value out of range")]
@@ -248,11 +253,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A policy, compiled: one that was compiled before, by its handle, or one that is written out.
-    pub(crate) fn policy(&mut self) -> Result<Result<Arc<Policy>, RequestError>, Malformed> {
+    /// A policy: one that was compiled before, or one that is written out and compiled now.
+    pub(crate) fn policy(&mut self) -> Result<PolicyRecord, Malformed> {
         match self.u8()? {
-            0 => Ok(self.written_policy()?.map(Arc::new)),
-            1 => policies::compiled(self.u32()?).map(Ok).ok_or(Malformed),
+            0 => Ok(PolicyRecord::Written(self.written_policy()?.map(Arc::new))),
+            1 => self.u32().map(PolicyRecord::Compiled),
             _ => Err(Malformed),
         }
     }
@@ -1188,12 +1193,14 @@ mod tests {
             assert_eq!(record.u32().unwrap(), number(&vector, "client"));
             assert_eq!(record.flag().unwrap(), vector["force"]);
             if let Some(handle) = vector["handle"].as_u64() {
-                assert_eq!(record.u8().unwrap(), 1);
-                assert_eq!(u64::from(record.u32().unwrap()), handle);
+                let read = record.policy().unwrap();
+                assert!(
+                    matches!(read, PolicyRecord::Compiled(found) if u64::from(found) == handle)
+                );
                 assert!(record.is_empty());
                 continue;
             }
-            let mut sets = record.clone();
+            let mut sets = record;
             assert_eq!(sets.u8().unwrap(), 0);
             let mut sets = Reader::new(sets.bytes().unwrap());
             let trusts = [Trust::Own];
@@ -1219,7 +1226,9 @@ mod tests {
                 let is_of_key = expected["trust"] == "pinned-key";
                 assert_eq!(set.rules.trust == Trust::PinnedKey, is_of_key);
             }
-            let compiled = record.policy().unwrap();
+            let PolicyRecord::Written(compiled) = record.policy().unwrap() else {
+                panic!("it is written out")
+            };
             assert!(record.is_empty());
             if vector["compiles"] != false {
                 let policy = compiled.unwrap();
