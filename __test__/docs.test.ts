@@ -1,12 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { codeBlocks, Examples } from './examples.js'
+import { codeBlocks, type ExampleServer, Examples, startExampleServer } from './examples.js'
 import {
   type Endpoint,
   type ForwardProxy,
@@ -27,63 +24,11 @@ let interceptor: Endpoint
 let honest: ForwardProxy
 let lying: ForwardProxy
 let examples: Examples
+let server: ExampleServer
 const folder = mkdtempSync(join(tmpdir(), 'pinfetch-docs-'))
-const server = { port: 0, failures: 0, close: () => {} }
-
-async function answer(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
-  const { pathname, searchParams } = new URL(request.url, 'https://api.example.com')
-  const body = await text(request)
-  switch (pathname) {
-    case '/v1/items':
-      response.setHeader('content-type', 'application/json')
-      response.end(JSON.stringify({ tags: searchParams.getAll('tag'), ...JSON.parse(body) }))
-      break
-    case '/echo':
-      response.end(body)
-      break
-    case '/large':
-      response.end(Buffer.alloc(1_000_000))
-      break
-    case '/login':
-      response.setHeader('set-cookie', 'session=4711; Path=/; Secure; HttpOnly')
-      response.end()
-      break
-    case '/whoami':
-      response.end(request.headers.cookie ?? 'nobody')
-      break
-    case '/page':
-      response.writeEarlyHints({ link: '</style.css>; rel=preload' })
-      response.end()
-      break
-    case '/flaky':
-      server.failures += 1
-      response.statusCode = server.failures < 3 ? 503 : 200
-      response.end()
-      break
-    default:
-      response.end(pathname)
-  }
-}
-
 beforeAll(async () => {
   genuine = await startGenuine({ hostname: 'api.example.com' })
-  const { certificates } = genuine.pki
-  const tls = createSecureServer(
-    {
-      cert: certificates.leaf.pem + certificates.a1.pem,
-      key: certificates.leaf.keyPem,
-      allowHTTP1: true,
-    },
-    answer,
-  )
-  const sessions = new Set<{ destroy(): void }>()
-  tls.on('session', (session) => sessions.add(session))
-  await new Promise<void>((resolve) => tls.listen(0, '127.0.0.1', resolve))
-  server.port = (tls.address() as AddressInfo).port
-  server.close = () => {
-    for (const session of sessions) session.destroy()
-    tls.close()
-  }
+  server = await startExampleServer(genuine.pki)
   interceptor = await startInterceptor({ of: genuine })
   honest = await startProxy({ kind: 'connect', port: server.port })
   lying = await startProxy({ kind: 'connect', to: interceptor })
@@ -107,12 +52,9 @@ afterAll(() => {
 test.each(
   [
     ['a request with a query and JSON', "200 { tags: [ 'a', 'b' ], name: 'a new one' }\n"],
-    ['a body that is read while it is sent', 'line 1\nline 2\nline 3\n\n'],
-    ['a body that is read as it comes', '1000000 2 true\n'],
+    ['a response', '200 true 2 [] 3\n/data true\n'],
     ['an early hint', '103 </style.css>; rel=preload\n200\n'],
     ['many requests', '100\n'],
-    ['a jar that is saved', 'session=4711\n'],
-    ['proxies that are probed', 'fit\nERR_BAD_PIN\n200 1\n'],
     ['limits of HTTP/2', '200 2\n'],
     ['a list that revokes', 'CertificateError ERR_CERT_REVOKED\n'],
     ['a request that is sent again', '200\n'],
@@ -124,8 +66,8 @@ test.each(
 })
 
 test('every example of the manual is run here', () => {
-  expect(sources.length).toBe(12)
-  expect(manual.match(/^```\w+/gm)).toHaveLength(12)
+  expect(sources.length).toBe(9)
+  expect(manual.match(/^```\w+/gm)).toHaveLength(9)
 })
 
 test('every option of a client is documented, and its default is told', () => {

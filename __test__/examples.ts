@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
+import type { Pki } from './testkit.js'
 
 /** The checkout. */
 export const root = fileURLToPath(new URL('..', import.meta.url))
@@ -71,5 +74,76 @@ ${body.join('\n')}`,
 
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** The server that examples talk to. */
+export interface ExampleServer {
+  readonly port: number
+  close(): void
+}
+
+/** Starts what `api.example.com` is in examples, over HTTP/2 and HTTP/1.1. */
+export async function startExampleServer({ certificates }: Pki): Promise<ExampleServer> {
+  let failures = 0
+  const answer = async (request: Http2ServerRequest, response: Http2ServerResponse) => {
+    const { pathname, searchParams } = new URL(request.url, 'https://api.example.com')
+    const body = await text(request)
+    switch (pathname) {
+      case '/v1/items':
+        response.setHeader('content-type', 'application/json')
+        response.end(JSON.stringify({ tags: searchParams.getAll('tag'), ...JSON.parse(body) }))
+        break
+      case '/echo':
+        response.end(body)
+        break
+      case '/form':
+        response.end(Array.from(body.matchAll(/name="([^"]*)"/g), ([, name]) => name).join(' '))
+        break
+      case '/large':
+        response.end(Buffer.alloc(1_000_000))
+        break
+      case '/lines':
+        for (let number = 1; number <= 100; number++) response.write(`{"number":${number}}\n`)
+        response.end()
+        break
+      case '/login':
+        response.setHeader('set-cookie', 'session=4711; Path=/; Secure; HttpOnly')
+        response.end()
+        break
+      case '/whoami':
+        response.end(request.headers.cookie ?? 'nobody')
+        break
+      case '/page':
+        response.writeEarlyHints({ link: '</style.css>; rel=preload' })
+        response.end()
+        break
+      case '/flaky':
+        failures += 1
+        response.statusCode = failures < 3 ? 503 : 200
+        response.end()
+        break
+      case '/missing':
+        response.statusCode = 404
+        response.end()
+        break
+      case '/silence':
+        break
+      default:
+        response.end(pathname)
+    }
+  }
+  const { leaf, a1 } = certificates
+  const cert = leaf.pem + a1.pem
+  const server = createSecureServer({ cert, key: leaf.keyPem, allowHTTP1: true }, answer)
+  const sessions = new Set<{ destroy(): void }>()
+  server.on('session', (session) => sessions.add(session))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    close() {
+      for (const session of sessions) session.destroy()
+      server.close()
+    },
   }
 }

@@ -72,10 +72,14 @@ function sidebar() {
     group('Begin', [
       page('Five minutes', '/guides/start'),
       page('Requests and responses', '/http'),
-      page('Errors', '/errors'),
+      page('Streaming', '/guides/streaming'),
+      page('Cookies', '/guides/cookies'),
+      page('Proxies', '/guides/proxies'),
+      page('Handling errors', '/guides/errors'),
       page('Migrating', '/migrating'),
     ]),
     group('Pins', [
+      page('Choosing pins', '/guides/pinning'),
       page('Policies', '/policy'),
       page('Policy files', '/policy-file'),
       page('Rotating keys', '/rotation'),
@@ -89,7 +93,7 @@ function sidebar() {
       page('Testing pinned code', '/guides/testing'),
       page('The command line', '/cli'),
     ]),
-    group('Reference', [page('The package', '/reference/')]),
+    group('Reference', [page('The package', '/reference/'), page('Error codes', '/errors')]),
     group('Inside', [
       page('Architecture', '/architecture'),
       page('Threat model', '/threat-model'),
