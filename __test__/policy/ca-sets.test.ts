@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -14,6 +14,8 @@ import {
   versions,
 } from '../../src/index.js'
 import { builtInAnchors } from '../../src/native.js'
+import { codeBlocks, Examples, root } from '../examples.js'
+import { sharedKit, standardPki } from '../testkit.js'
 
 const pinOf = (byte: number) => `sha256/${Buffer.alloc(32, byte).toString('base64')}`
 const [A, B, C] = [pinOf(1), pinOf(2), pinOf(3)]
@@ -274,4 +276,22 @@ describe('in a policy file', () => {
       { pointer: '/hosts/a.test/require' },
     ])
   })
+})
+
+test('the example of the manual makes a policy of current sets, and of a lock', async () => {
+  const manual = readFileSync(join(root, 'docs', 'policy.md'), 'utf8')
+  const [source = '', ...others] = codeBlocks(manual, 'js').filter((block) =>
+    block.includes('caSets'),
+  )
+  expect(others).toEqual([])
+  const path = join(folder, 'manual.lock.json')
+  writeFileSync(path, JSON.stringify(lock))
+  const { ca } = await standardPki(sharedKit())
+  const examples = new Examples(ca, 443, [["'policy.lock.json'", JSON.stringify(path)]])
+  try {
+    const asked = "console.log(locked.lookup('api.example.com:443').pins.length)"
+    expect(await examples.run(`${source}${asked}\n`)).toBe('2\n')
+  } finally {
+    examples.remove()
+  }
 })

@@ -540,9 +540,9 @@ new Client(${JSON.stringify(options)}).get(${JSON.stringify(server.url)}).catch(
   })
 })
 
-test('the example of the manual reports what it is refused for', async () => {
+test('the examples of the manual report what they are refused for', async () => {
   const manual = readFileSync(join(root, 'docs', 'reports.md'), 'utf8')
-  const [source = '', ...others] = codeBlocks(manual, 'js')
+  const [alone = '', shared = '', ...others] = codeBlocks(manual, 'js')
   expect(others).toEqual([])
   await using server = await startGenuine({
     hostname: 'api.example.com',
@@ -550,16 +550,23 @@ test('the example of the manual reports what it is refused for', async () => {
   })
   await using collector = await Collector.start(server)
   const url = collector.url.replace(COLLECTOR, '127.0.0.1')
-  const examples = new Examples(server.ca, server.port, [['https://reports.example.com/pins', url]])
+  const examples = new Examples(server.ca, server.port, [
+    ['https://reports.example.com/pins', url],
+    ['100 }, { pins }', `100 }, { pins, ca: ${JSON.stringify(server.ca)} }`], // to trust this collector
+  ])
   try {
-    expect(await examples.run(source)).toBe('ERR_BAD_PIN\n')
+    expect(await examples.run(alone)).toBe('ERR_BAD_PIN\n')
+    expect(collector.reports).toHaveLength(1)
+    expect(await examples.run(shared)).toBe('ERR_BAD_PIN\n'.repeat(3))
+    expect(collector.reports).toHaveLength(2)
   } finally {
     examples.remove()
   }
-  const [told] = collector.reports
-  expect(told).toMatchObject({ hostname: 'api.example.com', port: server.port })
   const [printed = ''] = codeBlocks(manual, 'json')
-  expect(Object.keys(told ?? {})).toEqual(Object.keys(JSON.parse(printed)))
+  for (const told of collector.reports) {
+    expect(told).toMatchObject({ hostname: 'api.example.com', port: server.port })
+    expect(Object.keys(told ?? {})).toEqual(Object.keys(JSON.parse(printed)))
+  }
 })
 
 function trimmed(pem: string): string {
