@@ -1,5 +1,4 @@
-//! The public suffix list, looked into in one place: compiled into code, it is the largest part of the library, and each
-//! crate that used it by itself would have all of it again.
+//! The public suffix list, looked into in one place.
 
 /// Whether anybody may register names right below `name` (publicsuffix.org, both of its parts): `com`, `co.uk`,
 /// `github.io`. Unknown top-level names count, `localhost` among them.
@@ -13,13 +12,12 @@ pub fn is_public_suffix(name: &str) -> bool {
 /// Whether a registry hands out the names right below `name`. The suffixes of private owners, such as `github.io`, are not
 /// such.
 pub(crate) fn is_registry_suffix(name: &str) -> bool {
-    as_suffix(name).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Icann))
+    as_suffix(name).is_some_and(|suffix| suffix.is_icann())
 }
 
 /// `name` as a suffix, if it is one; of those that are on neither part of the list the type is none.
-#[inline(never)]
-fn as_suffix(name: &str) -> Option<psl::Suffix<'_>> {
-    psl::suffix(name.as_bytes()).filter(|suffix| suffix.as_bytes() == name.as_bytes())
+fn as_suffix(name: &str) -> Option<psl2::Domain<'_>> {
+    psl2::lookup(name).filter(psl2::Domain::is_public_suffix)
 }
 
 #[cfg(test)]

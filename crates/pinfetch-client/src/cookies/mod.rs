@@ -7,7 +7,7 @@
 //! read fields as text, drop nameless cookies and know three spellings of a date; the store keeps no creation and access
 //! times, hence no order, limits or eviction, takes the system's clock only and looks through every domain for each
 //! request. Prefixes, `Secure` cookies left alone, sizes and lifetimes would be checked around them, on fields taken
-//! apart a second time. What is left over, the public suffix list (`psl`), hosts (`url`) and the calendar (`time`), comes
+//! apart a second time. What is left over, the public suffix list (`psl2`), hosts (`url`) and the calendar (`time`), comes
 //! from crates.
 //!
 //! **`SameSite`** is read, kept and shown, and `SameSite=None` needs `Secure` (§5.7 step 19), but nothing is withheld by
