@@ -646,10 +646,15 @@ test('a policy file must be signed where a key is given', async () => {
   const key = command.file('signing.pub.pem', pem)
   const trust = pinned(server).slice(0, 2)
   const run = (name: string) => {
-    const verify = ['--verify-key', key, '--verify-name', name, ...trust]
+    const verify = ['--verify-key', key, '--verify-name', name]
+    const asked = [...verify, ...trust]
     return Promise.all([
-      command.run(['fetch', server.at('/bytes/3'), '--policy', path, ...verify]),
-      command.run(['check', path, '--json', ...verify]),
+      command.run(['fetch', server.at('/bytes/3'), '--policy', path, ...asked]),
+      command.run(['check', path, '--json', ...asked]),
+      command.run(['watch', '--once', '--json', path, ...asked]),
+      command.run(['report', '--html', '--quiet', path, ...asked]),
+      command.run(['explain', '--json', '--policy', path, ...verify, server.at('/')]),
+      command.run(['explain', '--json', '--diff', path, path, ...verify]),
     ])
   }
   const unsigned = expect.stringContaining('(ERR_POLICY_UNSIGNED)')
@@ -667,10 +672,14 @@ test('a policy file must be signed where a key is given', async () => {
       stderr: expect.stringContaining('is of the policy "orders"'),
     })
   expect((await server.stats()).accepted).toBe(0)
-  const [fetched, checked] = await run('orders')
+  const [fetched, checked, watched, reported, explained, compared] = await run('orders')
   expect(fetched).toMatchObject({ code: 0, stderr: '' })
   expect(fetched.stdout).toHaveLength(3)
   expect(JSON.parse(checked.stdout).sights).toMatchObject([{ verdict: 'pinned' }])
+  expect(watched.stdout).toContain('"event":"found"')
+  expect(reported.stdout).toContain('<!doctype html>')
+  expect(JSON.parse(explained.stdout)).toMatchObject({ verdict: 'pinned' })
+  expect(JSON.parse(compared.stdout)).toMatchObject({ added: [], removed: [], changed: [] })
 })
 
 test('a policy file says what becomes of hosts without pins, in the environment that is asked for', async () => {

@@ -1,9 +1,15 @@
 // `pinfetch explain`: which pins apply to a URL, and why; and what a change of a policy file changes.
 
 import { parseArgs } from 'node:util'
-import type { FilePolicy, PolicyFile, PolicyPin } from '../../index.js'
+import type { FilePolicy, PolicyFile, PolicyPin, VerifyPolicy } from '../../index.js'
 import { hasPins, type Match, PatternIndex, readPattern } from '../../policy/patterns.js'
-import { readNamedPolicy, readPolicyFile } from '../arguments.js'
+import {
+  readNamedPolicy,
+  readPolicyFile,
+  readVerify,
+  VERIFY_HELP,
+  VERIFY_OPTIONS,
+} from '../arguments.js'
 import { EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { columns, print, printable } from '../output.js'
 import { dayOf, plural } from '../wording.js'
@@ -18,6 +24,7 @@ patterns gained or lost pins between two files. Asks no server.
   --policy FILE         the policy file
   --environment NAME    which environment of the policy file
   --diff                compare two policy files
+${VERIFY_HELP}\
   --json                a line of JSON for each URL, or for the comparison
   --help                show this
 `
@@ -31,6 +38,7 @@ export async function explain(args: string[]): Promise<number> {
       policy: { type: 'string' },
       environment: { type: 'string' },
       diff: { type: 'boolean', default: false },
+      ...VERIFY_OPTIONS,
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -40,16 +48,17 @@ export async function explain(args: string[]): Promise<number> {
     return EXIT.ok
   }
   const { policy: name, environment } = values
+  const verify = await readVerify(values)
   if (values.diff) {
     const [older, newer, ...more] = positionals
     if (older === undefined || newer === undefined || more.length > 0 || name !== undefined)
       throw new UsageError('give two policy files to compare: --diff OLD NEW')
-    return compareFiles(older, newer, environment, values.json)
+    return compareFiles(older, newer, { environment, verify }, values.json)
   }
   if (name === undefined) throw new UsageError('give --policy, or two files after --diff')
   if (positionals.length === 0) throw new UsageError('give a URL')
   const urls = positionals.map(readUrl)
-  const file = await readPolicyFile(name)
+  const file = await readPolicyFile(name, verify)
   const policy = selected(file, name, environment)
   const index = new PatternIndex(policy.sets.values())
   const codes: number[] = []
@@ -64,12 +73,12 @@ export async function explain(args: string[]): Promise<number> {
 async function compareFiles(
   older: string,
   newer: string,
-  environment: string | undefined,
+  { environment, verify }: { environment: string | undefined; verify: VerifyPolicy | undefined },
   isJson: boolean,
 ): Promise<number> {
   const diff = diffPolicies(
-    await readNamedPolicy(older, environment),
-    await readNamedPolicy(newer, environment),
+    await readNamedPolicy(older, environment, verify),
+    await readNamedPolicy(newer, environment, verify),
   )
   if (isJson) await print(`${JSON.stringify({ old: older, new: newer, ...diff })}\n`)
   else await print(textOfDiff(diff))

@@ -2,7 +2,16 @@
 
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { onlyFile, readDays, readNamedText, readPolicyFile } from '../arguments.js'
+import type { VerifyPolicy } from '../../index.js'
+import {
+  onlyFile,
+  readDays,
+  readNamedText,
+  readPolicyFile,
+  readVerify,
+  VERIFY_HELP,
+  VERIFY_OPTIONS,
+} from '../arguments.js'
 import { EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
 import {
@@ -32,6 +41,7 @@ known, and which certificates were seen.
   --out FILE            write it to FILE, and not to stdout
   --days N              tell of what ends within N days (default 30)
 ${SURVEY_HELP}\
+${VERIFY_HELP}\
   --json                the decoded report as a line of JSON
   --quiet               no progress, no summary
   --help                show this
@@ -44,6 +54,7 @@ export async function report(args: string[]): Promise<number> {
     allowPositionals: true,
     options: {
       ...SURVEY_OPTIONS,
+      ...VERIFY_OPTIONS,
       html: { type: 'boolean', default: false },
       out: { type: 'string' },
       policy: { type: 'string' },
@@ -63,9 +74,12 @@ export async function report(args: string[]): Promise<number> {
   if (values.json) throw new UsageError('--html makes a page: --json is for reports of bad pins')
   const days = readDays(values.days)
   const plan = await readSurveyOptions(values)
+  const verify = await readVerify(values)
+  if (verify !== undefined && isSurvey(text))
+    throw new UsageError(`--verify-key is for a policy file: ${name} is what a check has saved`)
   const { hosts, unnamed, isInterrupted } = isSurvey(text)
     ? { hosts: readSurvey(text, name), unnamed: unnamedOf(text), isInterrupted: false }
-    : await ask(name, values, plan)
+    : await ask(name, values, plan, verify)
   const html = htmlOf(pageOf(name, hosts, unnamed, days))
   if (values.out === undefined) await print(html)
   else await write(values.out, html)
@@ -84,8 +98,9 @@ async function ask(
   name: string,
   { environment, quiet }: { readonly environment?: string | undefined; readonly quiet: boolean },
   plan: SurveyOptions,
+  verify: VerifyPolicy | undefined,
 ): Promise<Asked> {
-  const file = await readPolicyFile(name) // and its lock
+  const file = await readPolicyFile(name, verify) // and its lock
   const survey = surveyOf(file, name, environment, plan)
   const { hosts, isInterrupted } = await runSurvey(survey, name, quiet)
   return { hosts, isInterrupted, unnamed: survey.unnamed.map(({ pattern }) => pattern.text) }

@@ -2,7 +2,16 @@
 
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { onlyFile, readDays, readPolicyFile, readSeconds } from '../arguments.js'
+import type { VerifyPolicy } from '../../index.js'
+import {
+  onlyFile,
+  readDays,
+  readPolicyFile,
+  readSeconds,
+  readVerify,
+  VERIFY_HELP,
+  VERIFY_OPTIONS,
+} from '../arguments.js'
 import { exitCodeOfFinding } from '../check/rules.js'
 import { codeOf, EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { onFirstInterrupt } from '../interrupt.js'
@@ -26,6 +35,7 @@ what is new: findings, findings that are gone, and paths whose keys have changed
 docs/rotation.md tells what to do about each.
 
 ${SURVEY_HELP}\
+${VERIFY_HELP}\
   --days N              tell of what ends within N days (default 30)
   --every SECONDS       from the end of a check to the next (default 3600)
   --once                check once, as cron wants it
@@ -49,6 +59,7 @@ export async function watch(args: string[]): Promise<number> {
     allowPositionals: true,
     options: {
       ...SURVEY_OPTIONS,
+      ...VERIFY_OPTIONS,
       policy: { type: 'string' },
       days: { type: 'string' },
       every: { type: 'string' },
@@ -74,6 +85,7 @@ export async function watch(args: string[]): Promise<number> {
   const watcher = new Watcher({
     name: onlyFile(positionals, values.policy),
     environment,
+    verify: await readVerify(values),
     plan: await readSurveyOptions(values),
     days: readDays(values.days),
     isJson: values.json,
@@ -87,6 +99,7 @@ export async function watch(args: string[]): Promise<number> {
 interface Watch {
   readonly name: string
   readonly environment: string | undefined
+  readonly verify: VerifyPolicy | undefined
   readonly plan: SurveyOptions
   readonly days: number
   readonly isJson: boolean
@@ -126,8 +139,8 @@ class Watcher {
 
   /** Checks once; the exit code is that of the gravest news. The policy file is read anew. */
   async round(): Promise<number> {
-    const { name, environment, plan, days, memory } = this.#watch
-    const file = await readPolicyFile(name)
+    const { name, environment, verify, plan, days, memory } = this.#watch
+    const file = await readPolicyFile(name, verify)
     const survey = surveyOf(file, name, environment, plan)
     const { hosts, isInterrupted } = await runSurvey(survey, name, true)
     if (isInterrupted) {
