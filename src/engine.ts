@@ -6,7 +6,15 @@ import { Connection } from './connection.js'
 import type { ForeignCookieJar } from './cookies.js'
 import { type Coverage, readCoverage } from './coverage.js'
 import { channels, connectionFacts } from './diagnostics.js'
-import { BadPinError, diagnose, locate, nameOf, PinfetchError } from './errors.js'
+import {
+  BadPinError,
+  diagnose,
+  invalidArgument,
+  invalidOption,
+  locate,
+  nameOf,
+  PinfetchError,
+} from './errors.js'
 import { tell } from './handler.js'
 import { Headers, isFieldValue } from './headers.js'
 import { Incoming } from './incoming.js'
@@ -145,7 +153,7 @@ export class Engine {
   #hearsHandshakes = false
 
   constructor() {
-    this.#native = startEngine(() => this.#drain())
+    this.#native = startEngine(() => this.#drain(), threads)
     this.#rest = setTimeout(() => {
       this.#resting = false
       if (this.#waiting.size === 0 && this.#referenced) {
@@ -789,6 +797,56 @@ function factsOf(pending: Pending): { method: string; url: string } {
 }
 
 let ofEnvironment: Engine | undefined
+let threads = 1
+
+/** How the engine of a Node environment runs. */
+export interface EngineOptions {
+  /**
+   * How many threads do the work of the clients: each client is one thread's. One is enough for tens of thousands of requests a
+   * second on kept connections; handshakes, large bodies and content codings take more. From 1 to 64. @default 1
+   */
+  readonly threads?: number | undefined
+}
+
+const MOST_THREADS = 64
+
+/**
+ * Says how the engine of this Node environment (the main thread, or a worker) is to run: to be called before the first client,
+ * jar or live policy is made.
+ *
+ * Throws a {@link PolicyError} for a wrong option, and a TypeError when the engine runs already, otherwise than is asked for.
+ *
+ * @example
+ * ```ts
+ * import { availableParallelism } from 'node:os'
+ * import { configureEngine } from 'pinfetch'
+ *
+ * configureEngine({ threads: Math.max(1, availableParallelism() - 1) }) // JavaScript has one of its own
+ * ```
+ */
+export function configureEngine(options: EngineOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('options', `the options are ${nameOf(options)}: give { threads }`)
+  for (const name of Object.keys(options))
+    if (name !== 'threads')
+      throw invalidOption(name, `an engine has no option ${JSON.stringify(name)}: there is threads`)
+  const wanted: unknown = options.threads ?? 1
+  if (
+    typeof wanted !== 'number' ||
+    !Number.isInteger(wanted) ||
+    wanted < 1 ||
+    wanted > MOST_THREADS
+  )
+    throw invalidOption(
+      'threads',
+      `threads is ${typeof wanted === 'number' ? wanted : nameOf(wanted)}: give a whole number from 1 to ${MOST_THREADS}`,
+    )
+  if (ofEnvironment !== undefined && wanted !== threads)
+    throw invalidArgument(
+      'the engine runs already: call configureEngine before the first client is made',
+    )
+  threads = wanted
+}
 
 /** The engine of this Node environment, started by its first client. */
 export function engine(): Engine {

@@ -27,6 +27,8 @@ export type {
   RequestResponseMessage,
   UnpinnedMessage,
 } from './diagnostics.js'
+export type { EngineOptions } from './engine.js'
+export { configureEngine } from './engine.js'
 export type {
   BadPinReport,
   CutOff,

@@ -65,7 +65,7 @@ export interface CompiledPolicy {
 }
 
 interface Addon {
-  Engine: new (wake: () => void, onLibuv: boolean) => NativeEngine
+  Engine: new (wake: () => void, onLibuv: boolean, threads: number) => NativeEngine
   verifyChain(request: Uint8Array): Buffer
   compilePolicy(policy: Uint8Array): CompiledPolicy | Buffer
   adoptPolicy(handle: number): CompiledPolicy
@@ -83,11 +83,12 @@ function addon(): Addon {
   return loaded
 }
 
-/** Starts an engine; `wake` is called when completions are waiting, once a batch. */
-export function startEngine(wake: () => void): NativeEngine {
+/** Starts an engine on so many threads; `wake` is called when completions are waiting, once a batch. */
+export function startEngine(wake: () => void, threads: number): NativeEngine {
   // Bun and Deno report a version of libuv too, but their loop is another: what they export of libuv must not be called
   const { uv, bun, deno } = process.versions
-  return new (addon().Engine)(wake, uv !== undefined && bun === undefined && deno === undefined)
+  const onLibuv = uv !== undefined && bun === undefined && deno === undefined
+  return new (addon().Engine)(wake, onLibuv, threads)
 }
 
 /** The payload of a Reply; throws the error that it tells instead. */

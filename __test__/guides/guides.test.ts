@@ -116,6 +116,10 @@ test.each([
     expect(await examples.run(sources[index] ?? '')).toBe(output.replace('$LEAF', genuine.leafPin))
 })
 
+test('clients on several threads', async () => {
+  expect(await examples.run(scraping[2] ?? '')).toBe('true\n')
+})
+
 test('every example of these guides is run here', () => {
-  expect([start.length, scraping.length]).toEqual([2, 2]) // and those of the others above
+  expect([start.length, scraping.length]).toEqual([2, 3]) // and those of the others above
 })

@@ -1,9 +1,9 @@
-//! The engine's thread: takes submissions, runs requests, writes completions.
+//! The engine's threads: the first takes submissions, each runs the requests of its clients, and all write completions.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use pinfetch_client::{
     Request, RequestBody, RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit,
     Via,
 };
-use tokio::sync::mpsc;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::ask::{Addresses, CookieField, Keeper, Questions, Resolver};
@@ -36,8 +37,10 @@ pub(crate) const NO_CLIENT: u32 = 0;
 /// A request body up to this size is copied out of its batch.
 const COPIED_BODY: usize = 4 * 1024;
 
-/// What JavaScript's thread and the engine's thread share.
+/// What JavaScript's thread and the engine's threads share.
 pub(crate) struct Core {
+    /// The threads beside the first.
+    others: OnceLock<Vec<Handle>>,
     pub(crate) completions: Completions,
     environment: Environment,
     clients: Mutex<HashMap<u32, Client>>,
@@ -59,32 +62,45 @@ struct Running {
     task: AbortHandle,
 }
 
-/// The engine's thread and the way to it.
-pub(crate) struct Thread {
+/// The engine's threads and the way to them.
+pub(crate) struct Threads {
     submissions: Mutex<Option<mpsc::UnboundedSender<Bytes>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The first one, which ends when there are no more submissions.
+    first: Mutex<Option<JoinHandle<()>>>,
+    others: Mutex<Vec<OtherThread>>,
 }
 
-impl Thread {
-    /// Starts the engine; `wake` is called on its thread when the completion queue has become non-empty.
+/// A thread beside the first, which ends when its sender is dropped.
+struct OtherThread {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Starts the engine on `count` threads, or one; `wake` is called on the first when the completion queue has become
+    /// non-empty.
     pub(crate) fn start(
         core: Arc<Core>,
+        count: u32,
         wake: impl Fn() + Send + 'static,
     ) -> std::io::Result<Self> {
         let (sender, submissions) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let thread = std::thread::Builder::new()
-            .name("pinfetch".into())
-            .spawn(move || {
-                runtime.block_on(run(core, submissions, wake));
-                // a name that is still being resolved must not keep the process
-                runtime.shutdown_timeout(Duration::ZERO);
+        let (mut others, mut handles) = (Vec::new(), Vec::new());
+        for number in 1..count {
+            let runtime = runtime()?;
+            handles.push(runtime.handle().clone());
+            let (stop, stopped) = oneshot::channel();
+            let thread = spawn(format!("pinfetch-{number}"), runtime, async {
+                let _ = stopped.await; // it is dropped
             })?;
+            others.push(OtherThread { stop, thread });
+        }
+        let _ = core.others.set(handles); // a core is started once
+        let first = spawn("pinfetch".into(), runtime()?, run(core, submissions, wake))?;
         Ok(Self {
             submissions: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
+            first: Mutex::new(Some(first)),
+            others: Mutex::new(others),
         })
     }
 
@@ -99,7 +115,7 @@ impl Thread {
             .is_some_and(|submissions| submissions.send(records).is_ok())
     }
 
-    /// Ends every request and connection, and the thread. Returns when it is over; later calls do nothing.
+    /// Ends every request and connection, and the threads. Returns when it is over; later calls do nothing.
     pub(crate) fn stop(&self) {
         drop(
             self.submissions
@@ -107,15 +123,39 @@ impl Thread {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
+        let first = lock(&self.first).take();
+        // not before the first one has given every request up
+        for thread in first.into_iter().chain(self.others()) {
             let _ = thread.join(); // it can't have panicked in a way that concerns whoever ends it
         }
     }
+
+    fn others(&self) -> impl Iterator<Item = JoinHandle<()>> {
+        let others = std::mem::take(&mut *lock(&self.others));
+        others.into_iter().map(|OtherThread { stop, thread }| {
+            drop(stop);
+            thread
+        })
+    }
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// A thread that runs `work`, and what is spawned on `runtime` meanwhile.
+fn spawn(
+    name: String,
+    runtime: Runtime,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(move || {
+        runtime.block_on(work);
+        // a name that is still being resolved must not keep the process
+        runtime.shutdown_timeout(Duration::ZERO);
+    })
 }
 
 async fn run(
@@ -183,6 +223,7 @@ fn environment(core: Weak<Core>) -> Environment {
 impl Core {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new_cyclic(|core: &Weak<Self>| Self {
+            others: OnceLock::new(),
             completions: Completions::default(),
             environment: environment(core.clone()),
             clients: Mutex::default(),
@@ -435,7 +476,7 @@ impl Core {
         };
         // held while spawning, so that the task can't end before it is in the books
         let mut requests = lock(&self.requests);
-        let task = tokio::spawn(task(answer)); // an answer dropped by a panic says so
+        let task = self.spawn_for(client, task(answer)); // an answer dropped by a panic says so
         requests.insert(
             id,
             Running {
@@ -443,6 +484,20 @@ impl Core {
                 task: task.abort_handle(),
             },
         );
+    }
+
+    /// Spawns `task` on the thread of `client`: all that a client does is done by one thread.
+    fn spawn_for(
+        &self,
+        client: u32,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        let others = self.others.get().map_or(&[][..], Vec::as_slice);
+        let index = client as usize % (others.len() + 1);
+        match index.checked_sub(1).and_then(|index| others.get(index)) {
+            None => tokio::spawn(task),
+            Some(other) => other.spawn(task),
+        }
     }
 
     fn complete(&self, id: u32, response: &Response) {
@@ -516,7 +571,7 @@ impl Core {
             }
         }
         let core = self.clone();
-        tokio::spawn(async move {
+        self.spawn_for(handle, async move {
             client.close(force).await;
             core.completions.push(|out| wire::write_done(out, id, 0));
         });

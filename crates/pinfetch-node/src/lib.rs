@@ -27,7 +27,7 @@ use napi_derive::napi;
 
 pub use crate::policies::CompiledPolicy;
 
-use crate::engine::{Core, Thread};
+use crate::engine::{Core, Threads};
 use crate::wake::Waker;
 
 /// A chunk up to this size is copied into a buffer of JavaScript's own, which costs less than a finalizer.
@@ -37,28 +37,33 @@ const COPIED_CHUNK: usize = 64 * 1024;
 #[napi]
 pub struct Engine {
     core: Arc<Core>,
-    thread: Arc<Thread>,
+    threads: Arc<Threads>,
     /// Referenced while something is in flight.
     waker: Waker,
 }
 
 #[napi]
 impl Engine {
-    /// Starts the engine's thread. `wake` is called when the completion queue has become non-empty, once a batch.
+    /// Starts the engine on so many threads, one at least. `wake` is called when the completion queue has become non-empty, once a batch.
     ///
     /// `on_libuv`: whether the runtime is Node, on libuv, whose functions others export without having them.
     ///
     /// # Errors
     /// When the system gives no thread.
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: Env, wake: Function<'_, (), ()>, on_libuv: bool) -> napi::Result<Self> {
+    pub fn new(
+        env: Env,
+        wake: Function<'_, (), ()>,
+        on_libuv: bool,
+        threads: u32,
+    ) -> napi::Result<Self> {
         let core = Core::new();
-        let (waker, thread) = Waker::start(env, wake, on_libuv, |wake| {
-            Thread::start(core.clone(), wake).map(Arc::new)
+        let (waker, threads) = Waker::start(env, wake, on_libuv, |wake| {
+            Threads::start(core.clone(), threads, wake).map(Arc::new)
         })?;
         Ok(Self {
             core,
-            thread,
+            threads,
             waker,
         })
     }
@@ -154,7 +159,7 @@ impl Engine {
             .and_then(|length| submissions.get(..length));
         let records = records
             .ok_or_else(|| napi::Error::from_reason("length is past the end of submissions"))?;
-        if self.thread.submit(Bytes::copy_from_slice(records)) {
+        if self.threads.submit(Bytes::copy_from_slice(records)) {
             Ok(())
         } else {
             Err(napi::Error::from_reason("the engine has ended"))
@@ -211,10 +216,10 @@ impl Engine {
         self.waker.unref(*env)
     }
 
-    /// Ends every request and connection, and the thread.
+    /// Ends every request and connection, and the threads.
     #[napi(catch_unwind)]
     pub fn shutdown(&self) {
-        self.thread.stop();
+        self.threads.stop();
     }
 }
 

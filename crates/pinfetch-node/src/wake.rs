@@ -19,7 +19,7 @@ use napi::bindgen_prelude::{Function, JsValue as _};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status, sys};
 
-use crate::engine::Thread;
+use crate::engine::Threads;
 
 /// Wakes JavaScript, and by itself does not keep the process alive.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
@@ -41,8 +41,8 @@ impl Waker {
         env: Env,
         wake: Function<'_, (), ()>,
         on_libuv: bool,
-        start: impl FnOnce(Box<dyn Fn() + Send>) -> std::io::Result<Arc<Thread>>,
-    ) -> napi::Result<(Self, Arc<Thread>)> {
+        start: impl FnOnce(Box<dyn Fn() + Send>) -> std::io::Result<Arc<Threads>>,
+    ) -> napi::Result<(Self, Arc<Threads>)> {
         if let Some(libuv) = on_libuv.then(Libuv::find).flatten() {
             return Async::start(libuv, env, wake, start);
         }
@@ -161,7 +161,7 @@ struct State {
     context: sys::napi_async_context,
     /// Asked of the environment: it waits for `closed`.
     hook: sys::napi_async_cleanup_hook_handle,
-    thread: Option<Arc<Thread>>,
+    thread: Option<Arc<Threads>>,
 }
 
 /// Wakes from the engine's thread.
@@ -185,8 +185,8 @@ impl Async {
         libuv: Libuv,
         env: Env,
         wake: Function<'_, (), ()>,
-        start: impl FnOnce(Box<dyn Fn() + Send>) -> std::io::Result<Arc<Thread>>,
-    ) -> napi::Result<(Waker, Arc<Thread>)> {
+        start: impl FnOnce(Box<dyn Fn() + Send>) -> std::io::Result<Arc<Threads>>,
+    ) -> napi::Result<(Waker, Arc<Threads>)> {
         let name = env.create_string("pinfetch")?;
         let raw = env.raw();
         // SAFETY: plain Node-API and libuv on JavaScript's thread, with values of this very scope. What is leaked here is
