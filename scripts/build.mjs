@@ -68,12 +68,12 @@ if (!names.includes('Client') || !names.includes('BadPinError')) {
 const worker = await build({
   ...shared,
   entryPoints: ['src/policy-file/policy-worker.ts'],
-  outfile: 'dist/cjs/policy-worker.js',
+  outfile: 'dist/cjs/policy-worker.cjs',
   format: 'cjs',
   define: constants,
   metafile: true,
 })
-appendFileSync('dist/cjs/policy-worker.js', noticesOf(Object.keys(worker.metafile.inputs)))
+appendFileSync('dist/cjs/policy-worker.cjs', noticesOf(Object.keys(worker.metafile.inputs)))
 
 // a bundle of its own, which few programs load; what it shares with the library is the library's
 const formats = await build({

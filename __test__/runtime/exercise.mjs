@@ -3,11 +3,22 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import cluster from 'node:cluster'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import vm from 'node:vm'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { BadPinError, Client, CookieJar, PolicyError, verifyChain } from '../../dist/esm/index.js'
+import {
+  BadPinError,
+  Client,
+  CookieJar,
+  configureEngine,
+  Policy,
+  PolicyError,
+  verifyChain,
+} from '../../dist/esm/index.js'
 
 const file = fileURLToPath(import.meta.url)
 const { hostname, ca, pin, genuine, interceptor } = JSON.parse(process.env.SERVERS)
@@ -100,6 +111,28 @@ const CASES = {
     await client.setPins({ [hostname]: [`sha256/${Buffer.alloc(32).toString('base64')}`] })
     await assert.rejects(client.get(genuine), { code: 'ERR_BAD_PIN' })
     await client.close()
+  },
+  async 'a large policy file is read by a thread of its own'() {
+    const folder = await mkdtemp(join(tmpdir(), 'pinfetch-large-'))
+    const path = join(folder, 'policy.json')
+    const hosts = { [hostname]: [pin] }
+    for (let host = 0; host < 8000; host++) hosts[`h${host}.example.test`] = [pin, pin, pin]
+    await writeFile(path, JSON.stringify({ version: 1, hosts }))
+    const policy = await Policy.fromFile(path)
+    await rm(folder, { recursive: true })
+    const client = new Client({ ...options, pins: policy })
+    assert.equal((await client.get(genuine)).tls.matchedPin, pin)
+    assert.equal((await client.get(interceptor).catch((reason) => reason)).code, 'ERR_BAD_PIN')
+    await client.close()
+  },
+  async 'clients are spread over threads'() {
+    configureEngine({ threads: 3 })
+    const clients = Array.from({ length: 6 }, () => new Client(options))
+    const responses = await Promise.all(clients.map((client) => client.get(genuine)))
+    assert.ok(responses.every(({ status }) => status === 200))
+    const errors = clients.map((client) => client.get(interceptor).catch(({ code }) => code))
+    assert.deepEqual(await Promise.all(errors), new Array(6).fill('ERR_BAD_PIN'))
+    await Promise.all(clients.map((client) => client.close()))
   },
   async 'cookies are kept'() {
     const cookieJar = new CookieJar()

@@ -72,7 +72,7 @@ function errorOf({ code, message, place, cause }: Refusal): PolicyError {
 function startWorker(task: Task): Worker | null {
   // as in addon.ts: beside the bundle, which knows its name
   const own = typeof __filename === 'string' ? __filename : fileURLToPath(import.meta.url)
-  const program = join(dirname(own), 'policy-worker.js')
+  const program = join(dirname(own), 'policy-worker.cjs')
   if (!existsSync(program)) return null
   try {
     const { buffer, byteLength } = task.loaded.policy
