@@ -17,7 +17,7 @@ async function program(onLibuv: boolean, text: string): Promise<string> {
       '-e',
       `const { Engine } = require(${JSON.stringify(loader)})
        const start = (wake) => {
-         const engine = new Engine(() => wake(engine), ${onLibuv})
+         const engine = new Engine(() => wake(engine), ${onLibuv}, 1)
          return engine
        }
        const ask = (engine) => {
@@ -86,7 +86,7 @@ test('an engine that nobody refers to keeps no process, and a worker’s ends wi
      start(() => {})
      const worker = new Worker(
        \`const { Engine } = require(${JSON.stringify(loader)})
-        const engines = Array.from({ length: 10 }, () => new Engine(() => {}, true))
+        const engines = Array.from({ length: 10 }, () => new Engine(() => {}, true, 1))
         for (const engine of engines) engine.ref()
         require('node:worker_threads').parentPort.postMessage('started')\`,
        { eval: true },
