@@ -14,6 +14,7 @@ import {
   locate,
   nameOf,
   PinfetchError,
+  reasonOf,
 } from './errors.js'
 import { tell } from './handler.js'
 import { Headers, isFieldValue } from './headers.js'
@@ -101,6 +102,7 @@ const NOBODY: ClientState = {
   lookup: null,
   jar: null,
   logger: null,
+  maxResponseBytes: 0,
   reporter: null,
   locations: null,
 }
@@ -167,8 +169,8 @@ export class Engine {
   createClient(settings: Settings, reporter: ReportSender | null): ClientState {
     const handle = answer(this.#native.createClient(settings.config)).u32()
     const { onBadPin, lookup, jar, logger } = settings
-    const { locations } = settings
-    const state = { handle, onBadPin, lookup, jar, logger, reporter, locations }
+    const { locations, maxResponseBytes } = settings
+    const state = { handle, onBadPin, lookup, jar, logger, maxResponseBytes, reporter, locations }
     this.#released.register(state, state.handle, state)
     this.#clients.set(state.handle, new WeakRef(state))
     return state
@@ -191,7 +193,7 @@ export class Engine {
     const pending = new Pending(this, state, call, resolve, reject)
     const { signal } = pending
     if (signal?.aborted) {
-      reject(signal.reason)
+      reject(reasonOf(signal))
       return pending
     }
     const id = this.#enter(pending)

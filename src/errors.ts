@@ -62,6 +62,8 @@ const CODES = {
   91: 'ERR_INVALID_ARGUMENT',
 } as const
 
+const BODY_TOO_LARGE = 61
+
 /** Every code that an error of pinfetch can have: the contract, where messages are not. */
 export type ErrorCode = (typeof CODES)[keyof typeof CODES]
 
@@ -338,11 +340,20 @@ export class TimeoutError extends PinfetchError {
   }
 }
 
-/** The request was given up by its caller, without a reason of the caller's own. */
+/**
+ * The request was given up by a signal without a reason, as some libraries make them. A signal of the platform has one
+ * always, which the request rejects with: by default a DOMException that is called `AbortError`, too.
+ */
 export class AbortError extends PinfetchError {
   constructor(message: string, options?: ErrorOptions) {
     super('ABORT_ERR', message, options)
   }
+}
+
+/** What a request rejects with that `signal` gives up: the signal's reason, or an AbortError where it has none. */
+export function reasonOf(signal: AbortSignal | null): unknown {
+  const reason: unknown = signal?.reason
+  return reason === undefined ? new AbortError('the request was given up by its signal') : reason
 }
 
 /** The peer broke the rules of HTTP, or its response passes a limit. */
@@ -456,6 +467,12 @@ export function invalidArgument(
 /** The option `option` is wrong. */
 export function invalidOption(option: string, message: string): PolicyError {
   return new PolicyError('ERR_POLICY_INVALID_OPTION', message, { option })
+}
+
+/** A body passes what may be held of it in memory: the engine's words, of a body that JavaScript holds. */
+export function bodyTooLarge(limit: number): ProtocolError {
+  const message = `the response body is larger than ${limit} bytes`
+  return new ProtocolError('ERR_HTTP_BODY_TOO_LARGE', { code: BODY_TOO_LARGE, message, limit })
 }
 
 /** What a value is, for an error: never what it holds. */

@@ -1,5 +1,5 @@
 import { tellBadPin } from './bad-pin.js'
-import { BadPinError } from './errors.js'
+import { BadPinError, reasonOf } from './errors.js'
 import type { BodyPiece, Pending } from './pending.js'
 
 /** What the engine does for bodies that it still receives. */
@@ -33,6 +33,8 @@ export class Incoming {
   readonly #begun = performance.now()
   /** Microseconds from the response to its body's end; null until then. */
   took: number | null = null
+  /** Whether it is a clone's, too: both read it as streams then, each its own. */
+  isShared = false
   /** Names and values by turns, once the body has ended. */
   trailers: string[] = []
 
@@ -44,9 +46,14 @@ export class Incoming {
     if (signal !== null) {
       // weakly: a signal that outlives its requests must not keep their bodies
       const self = new WeakRef(this)
-      this.#onAbort = () => self.deref()?.cancel(signal.reason)
+      this.#onAbort = () => self.deref()?.cancel(reasonOf(signal))
       signal.addEventListener('abort', this.#onAbort, { once: true })
     }
+  }
+
+  /** The most of it that may be held in memory, in bytes. */
+  get limit(): number {
+    return this.#request.maxResponseBytes ?? this.#request.state.maxResponseBytes
   }
 
   /** Whether the whole body was read. */

@@ -348,6 +348,7 @@ export interface Settings extends CallDefaults {
   readonly logger: Logger | null
   readonly report: ReportSettings | Reporter | null
   readonly locations: ClientState['locations']
+  readonly maxResponseBytes: number
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
   /** The cookie jar that was given, if it is the engine's own. */
@@ -384,7 +385,14 @@ export function readOptions(options: unknown): Settings {
   out.u8(http2.choice)
   out.u32(count(given, 'connections', DEFAULTS.connections, 1, LARGEST_U32))
   out.u32(milliseconds(given, 'timeout', DEFAULTS.timeout))
-  out.i64(count(given, 'maxResponseBytes', DEFAULTS.maxResponseBytes, 0, Number.MAX_SAFE_INTEGER))
+  const maxResponseBytes = count(
+    given,
+    'maxResponseBytes',
+    DEFAULTS.maxResponseBytes,
+    0,
+    Number.MAX_SAFE_INTEGER,
+  )
+  out.i64(maxResponseBytes)
   out.u32(milliseconds(given, 'idleTimeout', DEFAULTS.idleTimeout))
   const lookup = writeLookup(out, given.get('lookup'))
   const own = defaultHeaders(given.get('headers'))
@@ -440,6 +448,7 @@ export function readOptions(options: unknown): Settings {
     lookup,
     logger: readLogger(given.get('logger')),
     locations: locationsIn(pins),
+    maxResponseBytes,
     report,
     jar: jar instanceof CookieJar ? null : (jar ?? null),
     cookieJar: jar instanceof CookieJar ? jar : jar === undefined ? undefined : null,

@@ -5,7 +5,7 @@
 
 import type { BadPinHandler } from './bad-pin.js'
 import type { ForeignCookieJar } from './cookies.js'
-import type { PolicyLocation } from './errors.js'
+import { type PolicyLocation, reasonOf } from './errors.js'
 import type { Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import type { ReportSender } from './policy/report.js'
@@ -32,6 +32,7 @@ export interface ClientState {
   /** A cookie jar that is not the engine's own. */
   readonly jar: ForeignCookieJar | null
   readonly logger: Logger | null
+  readonly maxResponseBytes: number
   /** Tells where the policy file in force speaks of patterns; null where the policy is not of a file. */
   locations: ((patterns: readonly string[]) => readonly PolicyLocation[]) | null
   readonly reporter: ReportSender | null
@@ -63,6 +64,8 @@ export class Pending {
   readonly url: string
   readonly headers: readonly string[] | null
   readonly signal: AbortSignal | null
+  /** Null for the client's. */
+  readonly maxResponseBytes: number | null
   readonly onInformation: InformationHandler | null
   /** Undefined where the client's is told. */
   readonly onBadPin: BadPinHandler | null | undefined
@@ -83,6 +86,7 @@ export class Pending {
     this.url = call === null ? '' : call.url
     this.headers = call === null ? null : call.headers
     this.signal = call === null ? null : call.signal
+    this.maxResponseBytes = call === null ? null : call.maxResponseBytes
     this.onInformation = call === null ? null : call.onInformation
     this.onBadPin = call === null ? null : call.onBadPin
     this.resolve = resolve
@@ -91,7 +95,7 @@ export class Pending {
 
   /** The signal's `abort`: the object itself listens, so that no closure is made. */
   handleEvent(): void {
-    this.#canceller.cancel(this, this.signal?.reason)
+    this.#canceller.cancel(this, reasonOf(this.signal))
   }
 }
 

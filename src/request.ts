@@ -153,6 +153,8 @@ export interface Call<Content extends BodyContent = BodyContent> {
   readonly signal: AbortSignal | null
   /** What else differs from the client's options, as the wire wants it. */
   readonly extras: Uint8Array | null
+  /** Of `extras`, for what JavaScript holds by itself; null for the client's. */
+  readonly maxResponseBytes: number | null
   readonly onInformation: InformationHandler | null
   /** Undefined for the client's. */
   readonly onBadPin: BadPinHandler | null | undefined
@@ -225,6 +227,7 @@ export function readCall(
       timeout: null,
       signal: null,
       extras: null,
+      maxResponseBytes: null,
       onInformation: null,
       onBadPin: undefined,
     }
@@ -255,6 +258,7 @@ export function readCall(
     timeout: init.timeout === undefined ? null : readTimeout('timeout', init.timeout),
     signal: readSignal(init.signal),
     extras: readExtras(init),
+    maxResponseBytes: init.maxResponseBytes ?? null,
     onInformation: init.onInformation ?? null,
     onBadPin: readHandler(init.onBadPin),
   }

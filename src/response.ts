@@ -1,11 +1,11 @@
-import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { UnderlyingByteSource } from 'node:stream/web'
 import { fileURLToPath } from 'node:url'
 import type { Connection, TlsFacts } from './connection.js'
-import { invalidArgument, nameOf } from './errors.js'
+import { bodyTooLarge, invalidArgument, nameOf } from './errors.js'
 import { detachHeaders, Headers } from './headers.js'
 import type { Incoming } from './incoming.js'
+import { replaceFile } from './replace-file.js'
 import {
   readHeaders,
   responseBody,
@@ -231,9 +231,9 @@ export class Response {
       throw invalidArgument(`the path is ${nameOf(path)}: give a string or a file: URL`)
     }
     const incoming = this.#incoming
-    if (incoming === null || this.#stream !== null) {
+    if (incoming === null || incoming.isShared) {
       const bytes = await this.bytes()
-      await writeFile(place, bytes)
+      await replaceFile(resolve(place), bytes)
       return bytes.length
     }
     this.#use()
@@ -257,6 +257,7 @@ export class Response {
       this.#incoming,
     )
     if (this.#incoming !== null || this.#stream !== null) {
+      if (this.#incoming !== null) this.#incoming.isShared = true
       const both = this.body?.tee()
       if (both !== undefined) [this.#stream, copy.#stream] = both
     }
@@ -304,7 +305,8 @@ export class Response {
       if (incoming === null || this.#hasNoBody()) return Promise.resolve(now())
       const stream = this.#stream
       this.#use()
-      return (stream === null ? incoming.rest() : readAll(stream)).then(later)
+      const isCloned = stream !== null && incoming.isShared
+      return (isCloned ? readAll(stream, incoming.limit) : incoming.rest()).then(later)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -317,7 +319,7 @@ export class Response {
     if (this.#stream !== null) {
       if (this.#stream.locked) throw new TypeError('the body is being read as a stream')
       // from now on locked, as the standard has it
-      if (this.#incoming === null) this.#stream.getReader()
+      if (!this.#incoming?.isShared) this.#stream.getReader()
     }
     this.#bodyUsed = true
     const apart = this.#apart
@@ -391,10 +393,18 @@ export function ownBytes(bytes: Buffer): Uint8Array<ArrayBuffer> {
     : new Uint8Array(bytes)
 }
 
-/** Reads a stream to its end. */
-async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
+/** Reads a stream to its end, of which `limit` bytes may be held in memory. */
+async function readAll(
+  stream: ReadableStream<Uint8Array>,
+  limit: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array[] = []
-  for await (const piece of stream) pieces.push(piece)
+  let length = 0
+  for await (const piece of stream) {
+    length += piece.length
+    if (length > limit) throw bodyTooLarge(limit)
+    pieces.push(piece)
+  }
   return ownBytes(Buffer.concat(pieces))
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -326,4 +326,80 @@ test('a file is replaced when the body is whole, and not before', async () => {
     code: 'ERR_FILE',
     message: expect.stringContaining(nowhere),
   })
+})
+
+test.each([['/bytes/100'], ['/bytes/1000000']])(
+  '%s is saved whole, or not at all',
+  async (path) => {
+    await using server = await startGenuine()
+    await using client = clientOf(server)
+    const nowhere = join(folder, 'none', 'x')
+    await expect((await client.get(server.at(path))).saveTo(nowhere)).rejects.toMatchObject({
+      name: 'PinfetchError',
+      code: 'ERR_FILE',
+      message: expect.stringContaining(nowhere),
+    })
+    // a folder cannot be replaced by a file: what was written beside it goes
+    const taken = join(folder, 'taken')
+    await mkdir(taken, { recursive: true })
+    await expect((await client.get(server.at(path))).saveTo(taken)).rejects.toMatchObject({
+      code: 'ERR_FILE',
+    })
+    expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([])
+    // a new file in the place of the old one, and not the old one written over
+    const file = join(folder, 'replaced')
+    await writeFile(file, 'as it was')
+    await using old = await open(file)
+    const length = await (await client.get(server.at(path))).saveTo(file)
+    expect((await readFile(file)).length).toBe(length)
+    expect((await old.readFile('utf8')) === 'as it was').toBe(true)
+  },
+)
+
+test.each([['/bytes/100'], ['/bytes/1000000']])(
+  'a body of %s that was looked at as a stream is read by other means, within the limit',
+  async (path) => {
+    await using server = await startGenuine()
+    await using client = clientOf(server)
+    const url = server.at(path)
+    const length = Number(path.slice('/bytes/'.length))
+    const get = async (maxResponseBytes = length) => {
+      const response = await client.get(url, { maxResponseBytes })
+      expect(response.body?.locked).toBe(false)
+      return response
+    }
+    expect((await (await get()).text()) === letters(length)).toBe(true)
+    const file = join(folder, 'looked-at')
+    const saved = await get()
+    expect(await saved.saveTo(file)).toBe(length)
+    expect((await readFile(file, 'utf8')) === letters(length)).toBe(true)
+    expect(saved.body?.locked).toBe(true)
+    await expect(saved.text()).rejects.toThrow(TypeError)
+    await expect(get(length - 1).then((response) => response.bytes())).rejects.toMatchObject({
+      code: 'ERR_HTTP_BODY_TOO_LARGE',
+      limit: length - 1,
+    })
+  },
+)
+
+test('a clone holds no more in memory than its limit', async () => {
+  await using server = await startGenuine()
+  await using strict = clientOf(server, { maxResponseBytes: 300_000 })
+  for (const [maxResponseBytes, limit] of [
+    [undefined, 300_000],
+    [400_000, 400_000],
+  ]) {
+    const init = maxResponseBytes === undefined ? {} : { maxResponseBytes }
+    const response = await strict.get(server.at('/bytes/1000000'), init)
+    const copy = response.clone()
+    const tooLarge = { name: 'ProtocolError', code: 'ERR_HTTP_BODY_TOO_LARGE', limit }
+    await Promise.all([
+      expect(response.blob()).rejects.toMatchObject(tooLarge),
+      expect(copy.blob()).rejects.toMatchObject(tooLarge),
+    ])
+    const whole = await strict.get(server.at('/bytes/300000'), init)
+    const twin = whole.clone()
+    const texts = await Promise.all([whole.text(), twin.text()])
+    expect(texts.map((text) => text === letters(300_000))).toEqual([true, true])
+  }
 })

@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import { describe, expect, test, vi } from 'vitest'
-import { Client, type ConnectionOpenMessage } from '../../src/index.js'
+import { AbortError, Client, type ConnectionOpenMessage } from '../../src/index.js'
 import { clientOf } from '../clients.js'
 import { startGenuine, startInterceptor } from '../testkit.js'
 
@@ -163,6 +163,30 @@ test('a signal that has fired already sends nothing', async () => {
     name: 'AbortError',
   })
   expect(await server.stats()).toMatchObject({ accepted: 0 })
+})
+
+test.each([
+  ['before the request', true],
+  ['while it is sent', false],
+])('a signal without a reason, which fires %s, ends in an AbortError', async (_when, aborted) => {
+  await using server = await startGenuine()
+  await using client = clientOf(server)
+  // what programs had before AbortSignal knew reasons
+  const signal = Object.assign(new EventTarget(), { aborted }) as AbortSignal
+  const request = client.get(server.at('/slow/60000'), { signal })
+  signal.dispatchEvent(new Event('abort'))
+  await expect(request).rejects.toThrow(AbortError)
+  await expect(request).rejects.toMatchObject({ code: 'ABORT_ERR' })
+})
+
+test('a signal without a reason, which fires while a body is read, ends in an AbortError', async () => {
+  await using server = await startGenuine()
+  await using client = clientOf(server)
+  const signal = Object.assign(new EventTarget(), { aborted: false }) as unknown as AbortSignal
+  const response = await client.get(server.at('/bytes/100000000'), { signal })
+  const reading = response.bytes()
+  signal.dispatchEvent(new Event('abort'))
+  await expect(reading).rejects.toThrow(AbortError)
 })
 
 test('misuse rejects and never throws', async () => {

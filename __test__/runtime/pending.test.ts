@@ -8,6 +8,7 @@ const state = {
   lookup: null,
   jar: null,
   logger: null,
+  maxResponseBytes: 0,
   reporter: null,
   locations: null,
 }
