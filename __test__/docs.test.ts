@@ -1,45 +1,28 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { codeBlocks, type ExampleServer, Examples, startExampleServer } from './examples.js'
-import {
-  type Endpoint,
-  type ForwardProxy,
-  sharedKit,
-  startGenuine,
-  startInterceptor,
-  startProxy,
-} from './testkit.js'
+import { codeBlocks, type ExampleServer, Examples, root, startExampleServer } from './examples.js'
+import { type Endpoint, sharedKit, startGenuine } from './testkit.js'
 
 const page = (name: string): string =>
   readFileSync(fileURLToPath(new URL(`../docs/${name}.md`, import.meta.url)), 'utf8')
 const manual = page('http') + page('profiles')
 const sources = codeBlocks(manual, 'js')
-const leafPin = 'sha256/NQvyvzK2bRMPWDVfXSN5s3ZQ4hlSqB5Cmbz7Y2dIuLM='
 
 let genuine: Endpoint
-let interceptor: Endpoint
-let honest: ForwardProxy
-let lying: ForwardProxy
 let examples: Examples
 let server: ExampleServer
 const folder = mkdtempSync(join(tmpdir(), 'pinfetch-docs-'))
 beforeAll(async () => {
   genuine = await startGenuine({ hostname: 'api.example.com' })
   server = await startExampleServer(genuine.pki)
-  interceptor = await startInterceptor({ of: genuine })
-  honest = await startProxy({ kind: 'connect', port: server.port })
-  lying = await startProxy({ kind: 'connect', to: interceptor })
   const { nameOf } = genuine.pki
   const revoked = await sharedKit().revoke({ issuer: nameOf('a1'), certificates: [nameOf('leaf')] })
   writeFileSync(join(folder, 'authority.crl'), revoked.der)
   examples = new Examples(genuine.ca, server.port, [
-    [leafPin, genuine.leafPin],
     ["'authority.crl'", JSON.stringify(join(folder, 'authority.crl'))],
-    ['proxy-1.example.net:3128', `127.0.0.1:${honest.port}`],
-    ['proxy-2.example.net:3128', `127.0.0.1:${lying.port}`],
   ])
 })
 
@@ -69,6 +52,41 @@ test('every example of the manual is run here', () => {
   expect(sources.length).toBe(9)
   expect(manual.match(/^```\w+/gm)).toHaveLength(9)
 })
+
+test('every link to a part of a page leads to one of its headings, on the site and in the repository', () => {
+  const pages = ['.', 'docs', 'docs/guides', 'docs/decisions'].flatMap((folder) =>
+    readdirSync(join(root, folder)).flatMap((name) =>
+      name.endsWith('.md') ? [join(folder, name)] : [],
+    ),
+  )
+  const prose = (page: string) =>
+    readFileSync(join(root, page), 'utf8').replace(/^```.*?^```/gms, '')
+  const dead: string[] = []
+  let count = 0
+  for (const from of pages) {
+    for (const [link, file = '', anchor = ''] of prose(from).matchAll(/\]\(([^):#]*)#([^)]+)\)/g)) {
+      const page = file === '' ? from : relative(root, resolve(root, dirname(from), file))
+      const headings = prose(page).matchAll(/^#+ (.+)$/gm)
+      const anchors = Array.from(headings, ([, text = '']) => anchorsOf(text))
+      if (!anchors.some((of) => of.every((one) => one === anchor))) dead.push(`${from}: ${link}`)
+      count += 1
+    }
+  }
+  expect(dead).toEqual([])
+  expect(count).toBeGreaterThan(50)
+})
+
+/** The anchors of a heading: VitePress's, and that of the repository's host. */
+function anchorsOf(heading: string): string[] {
+  const text = heading
+    .replace(/[`*]/g, '')
+    .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .toLowerCase()
+  return [
+    text.replace(/[\s~`!@#$%^&*()\-+=[\]{}|\\;:"'“”‘’<>,.?/]+/g, '-').replace(/^-|-$/g, ''),
+    text.replace(/[^\p{L}\p{N}\s_-]/gu, '').replace(/\s/g, '-'),
+  ]
+}
 
 test('every option of a client is documented, and its default is told', () => {
   const options = readFileSync(join(import.meta.dirname, '..', 'src', 'options.ts'), 'utf8')

@@ -59,16 +59,15 @@ export class Examples {
       .replaceAll("'api.example.com')", `'api.example.com:${this.#port}')`)
     for (const [from, to] of this.#replacements) text = text.replaceAll(from, to)
     const [imports = '', ...body] = text.split('\n')
-    writeFileSync(
-      file,
-      `${imports.replace('Client', 'Client as Original')}
+    const client = `
 class Client extends Original {
   constructor(options) {
     super({ ...options, ...${here} })
   }
-}
-${body.join('\n')}`,
-    )
+}`
+    const hasClient = /\bClient\b/.test(imports)
+    const head = hasClient ? imports.replace(/\bClient\b/, 'Client as Original') + client : imports
+    writeFileSync(file, [head, ...body].join('\n'))
     return (await runNode([file])).replaceAll(`:${this.#port}/`, '/')
   }
 
@@ -88,7 +87,8 @@ export async function startExampleServer({ certificates }: Pki): Promise<Example
   let failures = 0
   const answer = async (request: Http2ServerRequest, response: Http2ServerResponse) => {
     const { pathname, searchParams } = new URL(request.url, 'https://api.example.com')
-    const body = await text(request)
+    const body = await text(request).catch(() => null)
+    if (body === null) return // given up
     switch (pathname) {
       case '/v1/items':
         response.setHeader('content-type', 'application/json')
@@ -120,7 +120,7 @@ export async function startExampleServer({ certificates }: Pki): Promise<Example
         break
       case '/flaky':
         failures += 1
-        response.statusCode = failures < 3 ? 503 : 200
+        response.statusCode = failures % 3 === 0 ? 200 : 503
         response.end()
         break
       case '/missing':
@@ -128,6 +128,9 @@ export async function startExampleServer({ certificates }: Pki): Promise<Example
         response.end()
         break
       case '/silence':
+        break
+      case '/cut':
+        response.write('half', () => response.stream.destroy())
         break
       default:
         response.end(pathname)
