@@ -11,18 +11,17 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use http::{HeaderValue, Method, StatusCode};
 use pinfetch_client::{
-    Client, Cookies, Environment, Field, Http2Choice, Lookup, OnInterim, Proxy, RedirectMode,
-    Request, RequestBody, RequestError, ResolveError, Response, ResponseBody, Retry, TimeLimit,
-    Via,
+    Client, CookieJar, Cookies, Environment, Field, Http2Choice, LivePolicy, Lookup, OnInterim,
+    Proxy, RedirectMode, Rehearsal, Request, RequestBody, RequestError, ResolveError, Response,
+    ResponseBody, Retry, TimeLimit, Via,
 };
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::ask::{Addresses, CookieField, Keeper, Questions, Resolver};
-use crate::jars::Jars;
-use crate::observe::{self, Rehearsals};
-use crate::policies::LivePolicies;
+use crate::held::Held;
+use crate::observe;
 use crate::queue::{Completions, INLINE_BODY};
 use crate::stream::{Demand, Want, pump};
 use crate::upload::Uploads;
@@ -50,9 +49,9 @@ pub(crate) struct Core {
     streams: Mutex<HashMap<u32, mpsc::UnboundedSender<Demand>>>,
     pub(crate) lookups: Questions<Addresses>,
     pub(crate) cookies: Questions<CookieField>,
-    pub(crate) jars: Jars,
-    pub(crate) live_policies: LivePolicies,
-    pub(crate) rehearsals: Rehearsals,
+    pub(crate) jars: Held<CookieJar>,
+    pub(crate) live_policies: Held<LivePolicy>,
+    pub(crate) rehearsals: Held<Rehearsal>,
     pub(crate) uploads: Uploads,
 }
 
@@ -117,12 +116,7 @@ impl Threads {
 
     /// Ends every request and connection, and the threads. Returns when it is over; later calls do nothing.
     pub(crate) fn stop(&self) {
-        drop(
-            self.submissions
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(lock(&self.submissions).take());
         let first = lock(&self.first).take();
         // not before the first one has given every request up
         for thread in first.into_iter().chain(self.others()) {
@@ -232,9 +226,9 @@ impl Core {
             streams: Mutex::default(),
             lookups: Questions::default(),
             cookies: Questions::default(),
-            jars: Jars::default(),
-            live_policies: LivePolicies::default(),
-            rehearsals: Rehearsals::default(),
+            jars: Held::default(),
+            live_policies: Held::default(),
+            rehearsals: Held::default(),
             uploads: Uploads::default(),
         })
     }

@@ -1,39 +1,11 @@
 //! Cookie jars that JavaScript holds by a number, and what it asks of them at once rather than through the queues.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use foldhash::HashMap;
 use pinfetch_client::{CookieJar, Cookies, RequestError};
 use url::Url;
 
-use crate::engine::{Core, lock};
+use crate::engine::Core;
 use crate::environment::reply;
 use crate::wire::{Malformed, Reader, Write, jar};
-
-/// Jars by their numbers.
-#[derive(Default)]
-pub(crate) struct Jars {
-    held: Mutex<HashMap<u32, CookieJar>>,
-    last: AtomicU32,
-}
-
-impl Jars {
-    pub(crate) fn get(&self, handle: u32) -> Option<CookieJar> {
-        lock(&self.held).get(&handle).cloned()
-    }
-
-    /// JavaScript holds the jar no longer; clients may.
-    pub(crate) fn release(&self, handle: u32) {
-        lock(&self.held).remove(&handle);
-    }
-
-    fn hold(&self, jar: CookieJar) -> u32 {
-        let handle = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        lock(&self.held).insert(handle, jar);
-        handle
-    }
-}
 
 /// Does what `request` asks of a jar; request and Reply are records.
 pub(crate) fn cookie_jar(core: &Core, request: &[u8]) -> Vec<u8> {
@@ -44,13 +16,13 @@ fn answer(core: &Core, mut request: Reader<'_>) -> Result<Vec<u8>, RequestError>
     let mut out = Vec::new();
     let operation = request.u8()?;
     match operation {
-        jar::NEW => out.u32(core.jars.hold(CookieJar::new())),
+        jar::NEW => out.u32(core.jars.add(CookieJar::new())),
         jar::FROM_JSON => {
             let jar = CookieJar::from_json(request.str()?).map_err(refused)?;
-            out.u32(core.jars.hold(jar));
+            out.u32(core.jars.add(jar));
         }
         jar::OF_CLIENT => match core.cookies_of(request.u32()?) {
-            Some(Cookies::Jar(jar)) => out.u32(core.jars.hold(jar)),
+            Some(Cookies::Jar(jar)) => out.u32(core.jars.add(jar)),
             _ => return Err(RequestError::ClientClosed),
         },
         _ => {

@@ -8,6 +8,7 @@ mod ask;
 mod engine;
 mod environment;
 mod file;
+mod held;
 mod jars;
 mod memory;
 mod observe;
@@ -44,7 +45,8 @@ pub struct Engine {
 
 #[napi]
 impl Engine {
-    /// Starts the engine on so many threads, one at least. `wake` is called when the completion queue has become non-empty, once a batch.
+    /// Starts the engine on so many threads, one at least. `wake` is called when the completion queue has become non-empty,
+    /// once a batch.
     ///
     /// `on_libuv`: whether the runtime is Node, on libuv, whose functions others export without having them.
     ///

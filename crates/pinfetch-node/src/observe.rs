@@ -1,43 +1,21 @@
 //! What is asked of policies in force at once: metrics, coverage, rehearsals.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, Weak};
+use std::sync::Weak;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use foldhash::HashMap;
 use pinfetch_client::{
-    Client, Code, Coverage, Handshake, HostCoverage, HostRehearsal, PatternMetrics, Rehearsal,
+    Client, Code, Coverage, Handshake, HostCoverage, HostRehearsal, PatternMetrics,
     RehearsalReport, RequestError,
 };
 
-use crate::engine::{Core, lock};
+use crate::engine::Core;
 use crate::environment::reply;
 use crate::policies;
 use crate::wire::{Malformed, Reader, Write, completion};
 
-/// The rehearsals, by handle, while JavaScript holds them.
-#[derive(Default)]
-pub(crate) struct Rehearsals {
-    rehearsals: Mutex<HashMap<u32, Rehearsal>>,
-    next: AtomicU32,
-}
-
-impl Rehearsals {
-    fn get(&self, handle: u32) -> Option<Rehearsal> {
-        lock(&self.rehearsals).get(&handle).cloned()
-    }
-
-    fn add(&self, rehearsal: Rehearsal) -> u32 {
-        let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.rehearsals).insert(handle, rehearsal);
-        handle
-    }
-}
-
 impl Core {
     pub(crate) fn release_rehearsal(&self, mut record: Reader<'_>) -> Result<(), Malformed> {
-        let released = lock(&self.rehearsals.rehearsals).remove(&record.u32()?);
-        if let Some(rehearsal) = released {
+        if let Some(rehearsal) = self.rehearsals.release(record.u32()?) {
             rehearsal.end();
         }
         Ok(())

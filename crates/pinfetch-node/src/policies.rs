@@ -1,57 +1,21 @@
 //! Policies: those that JavaScript holds compiled, those that are put in force, and those that many clients share.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use foldhash::HashMap;
 use napi::Env;
 use napi::bindgen_prelude::{Buffer, Either, ObjectFinalize};
 use napi_derive::napi;
 use pinfetch_client::{LivePolicy, RequestError};
 use pinfetch_pins::Policy;
 
-use crate::engine::{Core, NO_CLIENT, lock};
+use crate::engine::{Core, NO_CLIENT};
 use crate::environment::reply;
+use crate::held::Held;
 use crate::wire::{self, Malformed, PolicyRecord, Reader};
 
 /// From how many bytes on a policy is compiled apart from the engine's thread, which has requests to run meanwhile.
 const LARGE_POLICY: usize = 64 * 1024;
-
-/// What JavaScript holds, by handle.
-pub(crate) struct Held<T> {
-    held: Mutex<HashMap<u32, T>>,
-    next: AtomicU32,
-}
-
-/// The policies that clients share.
-pub(crate) type LivePolicies = Held<LivePolicy>;
-
-impl<T> Default for Held<T> {
-    fn default() -> Self {
-        Self {
-            held: Mutex::default(),
-            next: AtomicU32::default(),
-        }
-    }
-}
-
-impl<T: Clone> Held<T> {
-    pub(crate) fn get(&self, handle: u32) -> Option<T> {
-        lock(&self.held).get(&handle).cloned()
-    }
-
-    fn add(&self, value: T) -> u32 {
-        let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.held).insert(handle, value);
-        handle
-    }
-
-    fn release(&self, handle: u32) {
-        let released = lock(&self.held).remove(&handle);
-        drop(released); // after the lock: it may be large
-    }
-}
 
 /// Of the whole process: one thread may compile what another uses.
 static COMPILED: LazyLock<Held<Arc<Policy>>> = LazyLock::new(Held::default);
