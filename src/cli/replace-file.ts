@@ -1,8 +1,9 @@
 // A file replaced whole: nobody reads half of it, and nobody's edit is lost.
 
 import { randomBytes } from 'node:crypto'
-import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { putInPlace } from '../replace-file.js'
 import { FileError } from './exit.js'
 
 /**
@@ -31,18 +32,10 @@ export async function writeWhole(
   check: () => Promise<void> = async () => {},
 ): Promise<void> {
   const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`)
-  try {
-    const file = await open(beside, 'wx', mode)
-    try {
-      await file.chmod(mode) // whatever the umask is
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await check()
-    await rename(beside, path)
-  } finally {
-    await rm(beside, { force: true })
+  const write = async (file: FileHandle) => {
+    await file.chmod(mode) // whatever the umask is
+    await file.writeFile(content)
+    await file.sync()
   }
+  await putInPlace(path, beside, write, { mode, check })
 }
