@@ -46,15 +46,10 @@ for (const output of ['dist/cjs', 'dist/esm', 'dist/cli.js']) {
   rmSync(output, { recursive: true, force: true })
 }
 
-const library = await build({
-  ...shared,
-  entryPoints: ['src/index.ts'],
-  outfile: 'dist/cjs/index.js',
+const library = await bundle('src/index.ts', 'dist/cjs/index.js', {
   format: 'cjs',
   define: constants,
-  metafile: true,
 })
-appendFileSync('dist/cjs/index.js', noticesOf(Object.keys(library.metafile.inputs)))
 mkdirSync('dist/esm', { recursive: true })
 writeFileSync('dist/cjs/package.json', '{ "type": "commonjs" }\n')
 writeFileSync('dist/esm/package.json', '{ "type": "module" }\n')
@@ -65,47 +60,28 @@ if (!names.includes('Client') || !names.includes('BadPinError')) {
 }
 
 // what a thread runs that shares nothing with the others but the addon: src/policy-file/apart.ts
-const worker = await build({
-  ...shared,
-  entryPoints: ['src/policy-file/policy-worker.ts'],
-  outfile: 'dist/cjs/policy-worker.cjs',
+await bundle('src/policy-file/policy-worker.ts', 'dist/cjs/policy-worker.cjs', {
   format: 'cjs',
   define: constants,
-  metafile: true,
 })
-appendFileSync('dist/cjs/policy-worker.cjs', noticesOf(Object.keys(worker.metafile.inputs)))
 
 // a bundle of its own, which few programs load; what it shares with the library is the library's
-const formats = await build({
-  ...shared,
-  entryPoints: ['src/formats.ts'],
-  outfile: 'dist/cjs/formats.js',
+await bundle('src/formats.ts', 'dist/cjs/formats.js', {
   format: 'cjs',
-  metafile: true,
   plugins: [oneImplementation('./index.js')],
 })
-appendFileSync('dist/cjs/formats.js', noticesOf(Object.keys(formats.metafile.inputs)))
 reexport('formats')
 
 if (!existsSync('src/cli/main.ts')) throw new Error('src/cli/main.ts, the command line, is missing')
-const { metafile } = await build({
-  ...shared,
-  entryPoints: ['src/cli/main.ts'],
-  outfile: 'dist/cli.js', // begins as its source does, with the line that names node
+// begins as its source does, with the line that names node
+const cli = await bundle('src/cli/main.ts', 'dist/cli.js', {
   format: 'esm',
   banner: { js: CLI_BANNER },
-  metafile: true,
   plugins: [pages, oneImplementation('./esm/index.js')],
 })
-appendFileSync('dist/cli.js', noticesOf(Object.keys(metafile.inputs)))
 chmodSync('dist/cli.js', 0o755)
 // where scripts/stage.mjs finds what the bill of materials has to tell; not in the package
-writeFileSync(
-  'dist/bundled.json',
-  JSON.stringify(
-    packagesOf([library, { metafile }].flatMap(({ metafile }) => Object.keys(metafile.inputs))),
-  ),
-)
+writeFileSync('dist/bundled.json', JSON.stringify(packagesOf([...library, ...cli])))
 
 const declarations = spawnSync('tsc', ['-p', 'tsconfig.build.json'], {
   stdio: 'inherit',
@@ -117,6 +93,20 @@ cpSync('dist/esm', 'dist/cjs', {
   recursive: true,
   filter: (from) => !/\.(c?js|json)$/.test(from),
 })
+
+/** Bundles `entry` into `outfile`, with the licences of what is in it; returns the files that are. */
+async function bundle(entry, outfile, more) {
+  const { metafile } = await build({
+    ...shared,
+    ...more,
+    entryPoints: [entry],
+    outfile,
+    metafile: true,
+  })
+  const inputs = Object.keys(metafile.inputs)
+  appendFileSync(outfile, noticesOf(inputs))
+  return inputs
+}
 
 /** Writes an ES module that has what the CommonJS module of the same name has; returns the names. */
 function reexport(module) {
