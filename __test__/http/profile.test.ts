@@ -18,48 +18,34 @@ const CHROME_SUITES = [
 ]
 const CHROME_SCHEMES = [0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601]
 
+const CHROME = {
+  cipherSuites: CHROME_SUITES,
+  groups: [0x11ec, 0x1d, 0x17, 0x18],
+  keyShares: [0x11ec, 0x1d],
+  signatureSchemes: CHROME_SCHEMES,
+  certificateCompression: [2],
+  akamai: '1:65536;2:0;4:6291456;6:262144|15663105|0|m,s,a,p',
+  first: 'sec-ch-ua',
+  last: 'priority',
+} as const
+
+const FIREFOX = {
+  cipherSuites: [0x1301, 0x1303, 0x1302, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc02c, 0xc030, 0x00ff],
+  groups: [0x11ec, 0x1d, 0x17, 0x18],
+  keyShares: [0x11ec, 0x1d],
+  signatureSchemes: [0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601],
+  certificateCompression: [1, 2],
+  akamai: '1:65536;2:0;4:131072;5:16384|12517377|0|m,s,a,p',
+  first: 'user-agent',
+  last: 'priority',
+} as const
+
 /** What is said of each, as far as rustls and h2 go. `0x00ff` is rustls' way to say `renegotiation_info`. */
 const PROFILES = {
-  chrome_133: {
-    cipherSuites: CHROME_SUITES,
-    groups: [0x11ec, 0x1d, 0x17, 0x18],
-    keyShares: [0x11ec, 0x1d],
-    signatureSchemes: CHROME_SCHEMES,
-    certificateCompression: [2],
-    akamai: '1:65536;2:0;4:6291456;6:262144|15663105|0|m,s,a,p',
-    first: 'sec-ch-ua',
-    last: 'priority',
-  },
-  chrome_156: {
-    cipherSuites: CHROME_SUITES,
-    groups: [0x11ec, 0x1d, 0x17, 0x18],
-    keyShares: [0x11ec, 0x1d],
-    signatureSchemes: CHROME_SCHEMES,
-    certificateCompression: [2],
-    akamai: '1:65536;2:0;4:6291456;6:262144|15663105|0|m,s,a,p',
-    first: 'sec-ch-ua',
-    last: 'priority',
-  },
-  firefox_135: {
-    cipherSuites: [0x1301, 0x1303, 0x1302, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc02c, 0xc030, 0x00ff],
-    groups: [0x11ec, 0x1d, 0x17, 0x18],
-    keyShares: [0x11ec, 0x1d],
-    signatureSchemes: [0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601],
-    certificateCompression: [1, 2],
-    akamai: '1:65536;2:0;4:131072;5:16384|12517377|0|m,s,a,p',
-    first: 'user-agent',
-    last: 'priority',
-  },
-  firefox_153: {
-    cipherSuites: [0x1301, 0x1303, 0x1302, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc02c, 0xc030, 0x00ff],
-    groups: [0x11ec, 0x1d, 0x17, 0x18],
-    keyShares: [0x11ec, 0x1d],
-    signatureSchemes: [0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601],
-    certificateCompression: [1, 2],
-    akamai: '1:65536;2:0;4:131072;5:16384|12517377|0|m,s,a,p',
-    first: 'user-agent',
-    last: 'priority',
-  },
+  chrome_133: CHROME,
+  chrome_156: CHROME,
+  firefox_135: FIREFOX,
+  firefox_153: FIREFOX,
   safari_18: {
     cipherSuites: [0x1301, 0x1302, 0x1303, 0xc02c, 0xc02b, 0xcca9, 0xc030, 0xc02f, 0xcca8, 0x00ff],
     groups: [0x1d, 0x17, 0x18],
