@@ -90,14 +90,29 @@ describe('concurrent streams', () => {
       },
       settings ? { settings } : {},
     )
+    /** Answers the request that has waited longest. */
+    const answer = () => {
+      const first = waiting.shift()
+      first?.peer.write(fine(first.stream))
+    }
     return {
       server,
       waiting,
       most,
-      /** Answers the request that has waited longest. */
-      answer() {
-        const first = waiting.shift()
-        first?.peer.write(fine(first.stream))
+      answer,
+      /** Answers so many requests, each when it has come. */
+      async answerAll(count: number) {
+        for (let answered = 0; answered < count; answered++) {
+          await vi.waitUntil(() => waiting.length > 0)
+          answer()
+        }
+      },
+      /** Has a first request answered: the server's settings are known then. */
+      async greet(client: Client) {
+        const first = get(client, server.url)
+        await vi.waitUntil(() => waiting.length === 1)
+        answer()
+        await first
       },
     }
   }
@@ -110,14 +125,10 @@ describe('concurrent streams', () => {
   ] as const)(
     'a limit of %s is kept, and requests come in their order',
     async (_whose, settings, http2) => {
-      const { server, waiting, most, answer } = await startSlow(settings)
+      const { server, waiting, most, answer, greet } = await startSlow(settings)
       await using _ = server
       await using client = clientOf(server, { http2 })
-      const first = get(client, server.url) // after it, the server's settings are known
-      await vi.waitUntil(() => waiting.length === 1)
-      answer()
-      await first
-
+      await greet(client)
       const finished: number[] = []
       const all = Array.from({ length: 12 }, async (_none, index) => {
         await get(client, server.url)
@@ -135,36 +146,29 @@ describe('concurrent streams', () => {
   )
 
   test('further connections are made where requests wait, up to the limit', async () => {
-    const { server, waiting, most, answer } = await startSlow()
+    const { server, waiting, most, answerAll } = await startSlow()
     await using _ = server
     await using client = clientOf(server, { http2: { maxConcurrentStreams: 2, connections: 3 } })
     const all = Array.from({ length: 10 }, () => get(client, server.url))
     await vi.waitUntil(() => waiting.length === 6)
     expect(server.open.size).toBe(3)
-    for (let answered = 0; answered < 10; answered++) {
-      await vi.waitUntil(() => waiting.length > 0)
-      answer()
-    }
+    await answerAll(10)
     expect(await Promise.all(all)).toEqual(new Array(10).fill('fine'))
     expect(most).toEqual([2, 2, 2])
     expect(server.requests).toHaveLength(3)
   })
 
   test('a further connection is given no more than the server is known to allow', async () => {
-    const { server, waiting, most, answer } = await startSlow(setting(MAX_CONCURRENT_STREAMS, 3))
+    const { server, waiting, most, answerAll, greet } = await startSlow(
+      setting(MAX_CONCURRENT_STREAMS, 3),
+    )
     await using _ = server
     await using client = clientOf(server, { http2: { connections: 3 } })
-    const first = get(client, server.url)
-    await vi.waitUntil(() => waiting.length === 1)
-    answer()
-    await first
+    await greet(client)
     const all = Array.from({ length: 12 }, () => get(client, server.url))
     await vi.waitUntil(() => waiting.length === 9)
     expect(server.open.size).toBe(3)
-    for (let answered = 0; answered < 12; answered++) {
-      await vi.waitUntil(() => waiting.length > 0)
-      answer()
-    }
+    await answerAll(12)
     expect(await Promise.all(all)).toEqual(new Array(12).fill('fine'))
     expect(most).toEqual([3, 3, 3])
   })
@@ -190,13 +194,10 @@ describe('concurrent streams', () => {
   })
 
   test('a limit that the server raises frees those who wait', async () => {
-    const { server, waiting, answer } = await startSlow(setting(MAX_CONCURRENT_STREAMS, 1))
+    const { server, waiting, answer, greet } = await startSlow(setting(MAX_CONCURRENT_STREAMS, 1))
     await using _ = server
     await using client = clientOf(server)
-    const first = get(client, server.url)
-    await vi.waitUntil(() => waiting.length === 1)
-    answer()
-    await first
+    await greet(client)
     const all = Array.from({ length: 3 }, () => get(client, server.url))
     await vi.waitUntil(() => waiting.length === 1)
     waiting[0]?.peer.write(frame(h2.SETTINGS, 0, 0, setting(MAX_CONCURRENT_STREAMS, 3)))
