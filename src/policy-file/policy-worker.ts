@@ -21,8 +21,8 @@ function answer(task: Task): Answer {
 }
 
 function plain(error: PolicyError): Refusal {
-  const { code, message, cause } = error
-  const { code: _, ...place } = error // its own members
+  const { code, ...place } = error // its own members
+  const { message, cause } = error
   return { code, message, place, cause: cause instanceof PolicyError ? plain(cause) : null }
 }
 

@@ -75,9 +75,10 @@ export async function report(args: string[]): Promise<number> {
   const days = readDays(values.days)
   const plan = await readSurveyOptions(values)
   const verify = await readVerify(values)
-  if (verify !== undefined && isSurvey(text))
+  const isSaved = isSurvey(text)
+  if (verify !== undefined && isSaved)
     throw new UsageError(`--verify-key is for a policy file: ${name} is what a check has saved`)
-  const { hosts, unnamed, isInterrupted } = isSurvey(text)
+  const { hosts, unnamed, isInterrupted } = isSaved
     ? { hosts: readSurvey(text, name), unnamed: unnamedOf(text), isInterrupted: false }
     : await ask(name, values, plan, verify)
   const html = htmlOf(pageOf(name, hosts, unnamed, days))
