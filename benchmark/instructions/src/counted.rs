@@ -45,12 +45,19 @@ pub(crate) fn run() {
     }
 }
 
-/// A host with two patterns among a thousand others.
+/// Hosts with two patterns each among a thousand others. Each process hashes otherwise: one host alone would be found at
+/// once in one run, and after some neighbours in the next.
 fn policy_look_up() -> Box<dyn FnMut()> {
     let policy = Policy::compile(sources()).expect("a policy");
-    let host: Host = "api.h500.example.com".parse().expect("a host");
+    let hosts: Vec<Host> = (0..1000)
+        .map(|host| format!("api.h{host}.d{}.com", host % 100))
+        .map(|host| host.parse().expect("a host"))
+        .collect();
+    let mut asked = 0;
     Box::new(move || {
-        let pins = black_box(&policy).lookup(black_box(&host), 443);
+        let host = hosts.get(asked % hosts.len()).expect("a host");
+        asked += 1;
+        let pins = black_box(&policy).lookup(black_box(host), 443);
         black_box(pins.pins().count());
     })
 }
@@ -125,9 +132,9 @@ fn sources() -> Vec<PinSetSource> {
         ],
         ..PinSetSource::default()
     };
-    let mut sources = vec![source("**.example.com".into(), 1)];
-    sources.extend((0..1000).map(|number| source(format!("*.h{number}.example.com"), 2)));
-    sources
+    let wide = (0..100).map(|domain| source(format!("**.d{domain}.com"), 1));
+    let narrow = (0..1000).map(|host| source(format!("*.h{host}.d{}.com", host % 100), 2));
+    wide.chain(narrow).collect()
 }
 
 fn chain() -> Vec<CertificateDer<'static>> {
