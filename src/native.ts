@@ -69,6 +69,7 @@ interface Addon {
   verifyChain(request: Uint8Array): Buffer
   compilePolicy(policy: Uint8Array): CompiledPolicy | Buffer
   adoptPolicy(handle: number): CompiledPolicy
+  readPolicyFile(text: Uint8Array, sets: Uint8Array): Promise<CompiledPolicy | null>
   policyLookup(policy: Uint8Array, authority: string): Buffer
   describePath(path: Uint8Array): Buffer
   describeInputs(file: Uint8Array, name: string): Buffer
@@ -131,6 +132,14 @@ export function compilePolicy(policy: Uint8Array): CompiledPolicy {
     throw new Error('a Reply without an error') // none of the engine's
   }
   return compiled
+}
+
+/**
+ * The policy in the text of a file, read by another thread; null where `src/policy-file` is to read it, which can say what
+ * is wrong. `sets` are the pins of named sets, encoded. Nobody may change the text meanwhile.
+ */
+export function readPolicyText(text: Uint8Array, sets: Uint8Array): Promise<CompiledPolicy | null> {
+  return addon().readPolicyFile(text, sets)
 }
 
 /** The policy that another thread of the process holds by `handle`. */

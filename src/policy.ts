@@ -1,5 +1,5 @@
 import { invalidOption, nameOf, PolicyError, type PolicyLocation } from './errors.js'
-import { type CompiledPolicy, compilePolicy, lookUpPolicy, takePolicy } from './native.js'
+import { type CompiledPolicy, compilePolicy, lookUpPolicy } from './native.js'
 import { nearestOf } from './nearest.js'
 import { type CaSetSource, type CaSetsInput, caSetSource, expandSets } from './policy/ca-sets.js'
 import type { VerifyPolicy } from './policy/signature.js'
@@ -112,15 +112,15 @@ export interface PolicyOptions {
 /** What the engine has made of a policy. */
 export let compiledPolicy: (policy: Policy) => CompiledPolicy
 
-/** The policy that another thread of the process holds by `handle`. */
-export let adoptPolicy: (handle: number) => Policy
+/** The policy that was compiled elsewhere. */
+export let adoptPolicy: (compiled: CompiledPolicy) => Policy
 
 /** In place of pins: a policy that is there already. */
 class Adopted {
   readonly compiled: CompiledPolicy
 
-  constructor(handle: number) {
-    this.compiled = takePolicy(handle)
+  constructor(compiled: CompiledPolicy) {
+    this.compiled = compiled
   }
 }
 
@@ -144,7 +144,7 @@ export function setWatch(watch: typeof watchFile): void {
 export class Policy {
   static {
     compiledPolicy = (policy) => policy.#compiled
-    adoptPolicy = (handle) => new Policy(new Adopted(handle) as unknown as PinsInput)
+    adoptPolicy = (compiled) => new Policy(new Adopted(compiled) as unknown as PinsInput)
     setLocator = (policy, locator) => {
       policy.#locator = locator
     }

@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Ajv } from 'ajv'
 import formats from 'ajv-formats'
+import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Client, Policy, PolicyError, PolicyFile, parsePolicy } from '../../src/index.js'
+import { readPolicyText } from '../../src/native.js'
+import { compiledPolicy } from '../../src/policy.js'
 import { CHOICES, FIELDS } from '../../src/policy-file/check.js'
 import { codeBlocks } from '../examples.js'
 import { startGenuine } from '../testkit.js'
@@ -411,6 +414,115 @@ describe('the published schema and the checks of pinfetch agree', () => {
       trust: of.pinSet.properties.trust.anyOf[0].enum,
       require: of.pinSet.properties.require.anyOf[1].items.enum,
     }).toEqual(CHOICES)
+  })
+})
+
+describe('what the engine reads of a large file says the same', () => {
+  const noSets = new Uint8Array(4) // a count of none
+
+  /** Whether the engine reads `text`; what it reads is compared with what is read of a small file. */
+  async function isReadAlike(text: string): Promise<boolean> {
+    const read = await readPolicyText(Buffer.from(text), noSets)
+    if (read === null) return false
+    expect(read.equals(compiledPolicy(parsePolicy(text))), text).toBe(true) // throws where it is refused
+    return true
+  }
+
+  /** Without what the engine leaves to others: files of certificates, environments. */
+  const usual = structuredClone(everything)
+  Reflect.deleteProperty(usual, 'environments')
+  Reflect.deleteProperty(usual.hosts['API.example.com'], 'trust')
+
+  test.each([
+    ['all that is usual', usual],
+    ['little', file()],
+    ['a map', { 'a.test': [A, B], 'b.test': C }],
+    ['an intermediate or the root', set({ pins: [{ pin: A, at: 'root' }], require: ['ca'] })],
+  ])('of %s', async (_name, value) => {
+    expect(await isReadAlike(JSON.stringify(value))).toBe(true)
+  })
+
+  test.each([...refused, ...beyondTheSchema])('it does not read %s', async (_name, value) => {
+    expect(await readPolicyText(Buffer.from(JSON.stringify(value)), noSets)).toBeNull()
+  })
+
+  test('of named sets', async () => {
+    const lock = { version: 1, roots: 'test', caSets: { ours: { [A]: 'A', [B]: 'B' } } }
+    const text = JSON.stringify(set([{ pin: 'ca:ours', at: 'root' }, C]))
+    const path = join(folder, 'sets.json')
+    writeFileSync(path, text + ' '.repeat(1024 * 1024))
+    writeFileSync(join(folder, 'sets.lock.json'), JSON.stringify(lock))
+    const large = await Policy.fromFile(path)
+    const small = parsePolicy(text, { caSets: lock })
+    expect(compiledPolicy(large).equals(compiledPolicy(small))).toBe(true)
+    expect(await readPolicyText(Buffer.from(text), noSets)).toBeNull()
+  })
+
+  test('of anything like a policy file', async () => {
+    const word = fc.constantFrom(
+      ...[
+        A,
+        B,
+        'a.test',
+        '*.a.test',
+        'b.test:8443',
+        'x y',
+        '',
+        'ca:x',
+        'report',
+        'leaf',
+        'ca',
+        'refuse',
+        'root',
+      ],
+      ...[
+        'backup',
+        'pinned-key',
+        '2027-02-28',
+        '2027-02-29',
+        '2027-02-28T24:00:00Z',
+        '2027-02-28T01:00:00.5+01:00',
+      ],
+    )
+    const scalar = fc.oneof(word, fc.constantFrom(null, true, false, 0, 1, 2, 1.5, -1, 1e300))
+    const entry = fc.oneof(
+      scalar,
+      fc.array(scalar, { maxLength: 2 }),
+      fc.dictionary(word, scalar, { maxKeys: 2 }),
+    )
+    const names = fc.constantFrom(...Object.values(FIELDS).flat(), 'A.test', 'c.test')
+    /** Puts `given` under `name` somewhere in a file, or takes away what is there. */
+    const mutate = (value: unknown, steps: number[], name: string, given: unknown): unknown => {
+      const [step, ...rest] = steps
+      if (step === undefined || typeof value !== 'object' || value === null) return given
+      const copy = structuredClone(value) as Record<string, unknown>
+      const keys = Object.keys(copy)
+      const key = keys[step % (keys.length + 2)]
+      if (key !== undefined) copy[key] = mutate(copy[key], rest, name, given)
+      else if (Array.isArray(copy)) copy.push(given)
+      else if (step % 2 === 0) copy[name] = given
+      else Reflect.deleteProperty(copy, name)
+      return copy
+    }
+    const base = fc.constantFrom<unknown>(usual, { 'a.test': [A, B], 'b.test': C })
+    let alike = 0
+    const steps = fc.array(fc.nat(12), { minLength: 1, maxLength: 5 })
+    const change = fc.tuple(steps, names, entry)
+    await fc.assert(
+      fc.asyncProperty(
+        base,
+        fc.array(change, { minLength: 1, maxLength: 3 }),
+        async (base, changes) => {
+          const value = changes.reduce<unknown>(
+            (value, [steps, name, given]) => mutate(value, steps, name, given),
+            base,
+          )
+          if (await isReadAlike(JSON.stringify(value) ?? '')) alike += 1
+        },
+      ),
+      { numRuns: 2000 },
+    )
+    expect(alike).toBeGreaterThan(100)
   })
 })
 

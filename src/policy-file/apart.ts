@@ -1,5 +1,5 @@
-// Large policy files are read by a thread of their own: reading a million hosts takes seconds, in which this one has responses
-// to hand over. What comes back is the handle of a compiled policy, or what is wrong.
+// Large policy files are read apart: reading a million hosts takes seconds, in which JavaScript's thread has responses to hand
+// over. The engine reads nearly every one; a thread of its own reads what the engine leaves, and says what is wrong.
 
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -7,6 +7,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { type ErrorCode, PinfetchError, PolicyError, type PolicyPlace } from '../errors.js'
+import { type CompiledPolicy, readPolicyText, takePolicy } from '../native.js'
+import { parseCaSetLock } from '../policy/ca-sets.js'
+import { Writer } from '../wire.js'
 import type { Loaded } from './file.js'
 
 /** What the thread is to read, its `workerData`. */
@@ -15,13 +18,10 @@ export interface Task {
   readonly environment: string | undefined
 }
 
-/** What has become of it. */
-export interface Reading {
-  /** Of the compiled policy, which the thread holds until it is ended. */
-  readonly handle: number
+/** What has become of it. `Policy` is a handle while it crosses between threads, where the one that has read it holds it. */
+export interface Reading<Policy = CompiledPolicy> {
+  readonly policy: Policy
   readonly anchorFiles: readonly string[]
-  /** The text, where places in it will be told. */
-  readonly text: string | null
 }
 
 /** A {@link PolicyError}, as it crosses between threads. */
@@ -34,18 +34,42 @@ export interface Refusal {
 
 /** What the thread says. */
 export type Answer =
-  | { readonly reading: Reading }
+  | { readonly reading: Reading<number> }
   | { readonly refusal: Refusal }
   | { readonly failure: unknown }
 
+/** Reads a policy file apart; null where that cannot be done. Rejects with a {@link PolicyError} for what is wrong with it. */
+export async function readApart(task: Task): Promise<Reading | null> {
+  const policy = task.environment === undefined ? await readByEngine(task.loaded) : null
+  return policy === null ? readByThread(task) : { policy, anchorFiles: [] }
+}
+
+/** Null for a file that the engine does not read: one that names other files, or has environments or a fault. */
+async function readByEngine({ policy, lock, path }: Loaded): Promise<CompiledPolicy | null> {
+  let sets: [name: string, pins: readonly string[]][] = []
+  if (lock !== null) {
+    try {
+      const { caSets } = parseCaSetLock(Buffer.from(lock).toString(), path)
+      sets = Object.entries(caSets).map(([name, pins]) => [name, Object.keys(pins)])
+    } catch {
+      return null
+    }
+  }
+  const record = new Writer(64)
+  record.u32(sets.length)
+  for (const [name, pins] of sets) {
+    record.str(name)
+    record.u32(pins.length)
+    for (const pin of pins) record.str(pin)
+  }
+  return readPolicyText(policy, record.written())
+}
+
 /**
- * Has a thread read a policy file, and `take` what it has read while the thread still holds it. Null where there can be no such
- * thread: the source as it stands has no file for it, and the process may be forbidden to make any.
+ * Null where there can be no such thread: the source as it stands has no file for it, and the process may be forbidden to make
+ * any.
  */
-export async function readApart<Taken>(
-  task: Task,
-  take: (reading: Reading) => Taken,
-): Promise<Taken | null> {
+async function readByThread(task: Task): Promise<Reading | null> {
   const worker = startWorker(task)
   if (worker === null) return null
   try {
@@ -53,7 +77,10 @@ export async function readApart<Taken>(
       throw new PinfetchError('ERR_INTERNAL', `the thread that reads ${task.loaded.path} has ended`)
     })
     const [answer] = (await Promise.race([once(worker, 'message'), ended])) as [Answer]
-    if ('reading' in answer) return take(answer.reading)
+    if ('reading' in answer) {
+      const { policy, anchorFiles } = answer.reading
+      return { policy: takePolicy(policy), anchorFiles }
+    }
     throw 'refusal' in answer ? errorOf(answer.refusal) : answer.failure
   } finally {
     await worker.terminate()

@@ -567,29 +567,25 @@ export async function readPolicy(
   readOnly(options, ['environment', 'verify'])
   const { environment } = options
   const loaded = await load(path, verifierOf(options.verify))
-  const apart =
-    loaded.policy.length < LARGEST_HERE
-      ? null
-      : await readApart({ loaded, environment }, ({ handle, anchorFiles, text }) => {
-          const policy = adoptPolicy(handle)
-          const locator = locatorIn({ name: path, text }, environment)
-          if (locator !== null) setLocator(policy, locator)
-          return { policy, anchorFiles: new Set(anchorFiles) }
-        })
-  const read = apart ?? readTask({ loaded, environment })
-  return {
-    policy: read.policy,
-    signature: loaded.signature,
-    anchorFiles: read.anchorFiles,
-  }
+  const { signature } = loaded
+  const here = () => ({ ...readTask({ loaded, environment }), signature })
+  if (loaded.policy.length < LARGEST_HERE) return here()
+  // before the bytes are another thread's
+  const text =
+    loaded.policy.length > LARGEST_LOCATED ? null : new TextDecoder().decode(loaded.policy)
+  const read = await readApart({ loaded, environment })
+  if (read === null) return here()
+  const policy = adoptPolicy(read.policy)
+  const locator = locatorIn({ name: path, text }, environment)
+  if (locator !== null) setLocator(policy, locator)
+  return { policy, anchorFiles: new Set(read.anchorFiles), signature }
 }
 
 /** Reads what was loaded, in the thread that runs this. */
 export function readTask({ loaded, environment }: Task) {
   const file = PolicyFile.of(loaded)
   const own = file.in(environment)
-  const text = file.text.length > LARGEST_LOCATED ? null : file.text
-  return { policy: own.toPolicy(), anchorFiles: own.anchorFiles, text }
+  return { policy: own.toPolicy(), anchorFiles: own.anchorFiles }
 }
 
 /** Loads a policy file with its lock, and has its signature verified where one is asked for. */

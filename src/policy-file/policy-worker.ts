@@ -11,10 +11,10 @@ const held: Policy[] = []
 
 function answer(task: Task): Answer {
   try {
-    const { policy, anchorFiles, text } = readTask(task)
+    const { policy, anchorFiles } = readTask(task)
     held.push(policy)
     const { handle } = compiledPolicy(policy)
-    return { reading: { handle, anchorFiles: [...anchorFiles], text } }
+    return { reading: { policy: handle, anchorFiles: [...anchorFiles] } }
   } catch (error) {
     return error instanceof PolicyError ? { refusal: plain(error) } : { failure: error }
   }

@@ -23,10 +23,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use napi::Env;
-use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Function};
+use napi::bindgen_prelude::{AsyncTask, Buffer, BufferSlice, Either, Function};
 use napi_derive::napi;
 
-pub use crate::policies::CompiledPolicy;
+pub use crate::policies::{CompiledPolicy, FileTask};
 
 use crate::engine::{Core, Threads};
 use crate::wake::Waker;
@@ -238,6 +238,18 @@ pub fn verify_chain(request: &[u8]) -> Buffer {
 #[napi(catch_unwind)]
 pub fn compile_policy(env: Env, policy: &[u8]) -> napi::Result<Either<CompiledPolicy, Buffer>> {
     CompiledPolicy::compile(env, policy)
+}
+
+/// The policy in the `text` of a file, a promise; null where it is to be read by those who can say what is wrong. The named
+/// sets that the file may have are a record. Nobody changes the text meanwhile.
+///
+/// # Errors
+/// For a record that is none.
+#[napi(catch_unwind)]
+pub fn read_policy_file(text: Buffer, sets: &[u8]) -> napi::Result<AsyncTask<FileTask>> {
+    let task = FileTask::new(text, sets);
+    let task = task.map_err(|_| napi::Error::from_reason("a malformed record"))?;
+    Ok(AsyncTask::new(task))
 }
 
 /// The policy that another thread of the process holds by `handle`.

@@ -1,12 +1,13 @@
 //! Policies: those that JavaScript holds compiled, those that are put in force, and those that many clients share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use napi::Env;
 use napi::bindgen_prelude::{Buffer, Either, ObjectFinalize};
+use napi::{Env, Task};
 use napi_derive::napi;
-use pinfetch_client::{LivePolicy, RequestError};
+use pinfetch_client::{CaSets, LivePolicy, RequestError, read_policy_file};
 use pinfetch_pins::Policy;
 
 use crate::engine::{Core, NO_CLIENT};
@@ -73,6 +74,42 @@ impl ObjectFinalize for CompiledPolicy {
         COMPILED.release(self.handle);
         env.adjust_external_memory(-self.size)?;
         Ok(())
+    }
+}
+
+/// Reads a large policy file, apart from JavaScript's thread.
+pub struct FileTask {
+    text: Buffer,
+    sets: CaSets,
+}
+
+impl FileTask {
+    /// `sets` is a record of the named sets that the file may have.
+    pub(crate) fn new(text: Buffer, sets: &[u8]) -> Result<Self, Malformed> {
+        let mut record = Reader::new(sets);
+        let sets = record.list(|record| {
+            let name = record.str()?.to_owned();
+            let pins = record.list(|record| record.str()?.parse().map_err(|_| Malformed))?;
+            Ok((name, pins))
+        })?;
+        let sets = sets.into_iter().collect();
+        Ok(Self { text, sets })
+    }
+}
+
+impl Task for FileTask {
+    type Output = Option<Policy>;
+    type JsValue = Option<CompiledPolicy>;
+
+    fn compute(&mut self) -> napi::Result<Option<Policy>> {
+        // napi-rs would let a panic end the process here
+        let read = AssertUnwindSafe(|| read_policy_file(&self.text, &self.sets));
+        Ok(catch_unwind(read).unwrap_or_default())
+    }
+
+    fn resolve(&mut self, env: Env, read: Option<Policy>) -> napi::Result<Option<CompiledPolicy>> {
+        let compile = |policy| CompiledPolicy::new(env, Arc::new(policy));
+        read.map(compile).transpose()
     }
 }
 

@@ -151,6 +151,14 @@ pub enum PinSource {
     Certificate(Vec<u8>),
     /// A public key, PEM or DER.
     PublicKey(Vec<u8>),
+    /// One that was read already.
+    Pin(Pin),
+}
+
+impl From<Pin> for PinSource {
+    fn from(pin: Pin) -> Self {
+        Self::Pin(pin)
+    }
 }
 
 impl PinSource {
@@ -160,10 +168,14 @@ impl PinSource {
     /// [`PolicyError::InvalidPin`].
     pub fn read(&self, pattern: &str, index: usize) -> Result<Pin, PolicyError> {
         // told only where it is wrong: a policy may have millions
-        if let Self::Text(text) = self
-            && let Ok(pin) = text.parse()
-        {
-            return Ok(pin);
+        match self {
+            Self::Pin(pin) => return Ok(*pin),
+            Self::Text(text) => {
+                if let Ok(pin) = text.parse() {
+                    return Ok(pin);
+                }
+            }
+            _ => {}
         }
         let (pin, input) = self.read_as();
         pin.map_err(|source| PolicyError::InvalidPin {
@@ -186,6 +198,7 @@ impl PinSource {
                 Pin::of_public_key(bytes),
                 format!("a public key of {} bytes", bytes.len()),
             ),
+            Self::Pin(pin) => (Ok(*pin), pin.to_string()),
         }
     }
 }
