@@ -9,6 +9,7 @@ mod post_quantum;
 pub(crate) mod proxy;
 pub(crate) mod revocable;
 pub(crate) mod roots;
+mod sessions;
 pub(crate) mod socket;
 pub(crate) mod tls;
 

@@ -19,6 +19,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::certificate_compression::DECOMPRESSORS;
 use super::identity::Identity;
 use super::post_quantum::X25519MLKEM768;
+use super::sessions::Sessions;
 use crate::config::{ConnectionKey, Http2Choice, Look, MinVersion};
 
 /// ring's algorithms, for all clients. AES-128 with SHA-256 comes first, as in browsers and Go: processors have
@@ -44,9 +45,6 @@ static POST_QUANTUM_PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     provider.kx_groups.insert(0, X25519MLKEM768);
     Arc::new(provider)
 });
-
-/// Sessions that an origin keeps: rustls' store rounds up to the eight tickets of one server.
-const SESSIONS: usize = 8;
 
 /// Whose certificates a client accepts.
 #[derive(Clone, Debug)]
@@ -340,9 +338,12 @@ impl OriginTls {
             Some(verifier) => verifier.clone(),
             None => Arc::new(NoVerification { schemes }),
         };
+        let server_name = key.proven_name().server_name();
+        let mut config = client_config(dangerous, settings, key.http2)?;
+        config.resumption = Resumption::store(Arc::new(Sessions::new(server_name.clone())));
         Ok(Arc::new(Self {
-            config: Arc::new(client_config(dangerous, settings, key.http2)?),
-            server_name: key.proven_name().server_name(),
+            config: Arc::new(config),
+            server_name,
             verifier,
         }))
     }
@@ -445,7 +446,6 @@ fn client_config(
             one.algorithm().into()
         });
     }
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.enable_early_data = false; // RFC 8446 §2.3: early data may be replayed, and leaves before any verdict
     Ok(config)
 }
