@@ -14,7 +14,7 @@ use foldhash::HashMap;
 use pinfetch_pins::{Host, Pin, Policy, VerifiedPath};
 
 use crate::connect::tls::Requirement;
-use crate::gate::{Gate, Origin};
+use crate::gate::Gate;
 
 /// What the handshakes with the hosts of one pattern have come to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -227,7 +227,7 @@ impl Source {
         Self {
             policy: state.policy.clone(),
             counters: state.counters.clone(),
-            paths: origins.filter_map(Origin::last_path).collect(),
+            paths: origins.filter_map(|origin| origin.last_path()).collect(),
         }
     }
 

@@ -5,28 +5,24 @@
 //! the name, the verifier's own anchors and pins, which never change, and the time, which is looked at again. A client
 //! that makes a connection for each request saves a quarter of its handshake that way.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::VerifiedPath;
 
-/// Paths that are remembered; the oldest goes first.
+/// Paths that are remembered.
 const PATHS: usize = 256;
 /// How long a verdict on the same certificates stands, in seconds.
 const STANDS_FOR: i64 = 600;
 
+/// The oldest first. A server has a certificate or two, so that looking through all of them is quick, and takes no room.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<Paths>);
-
-#[derive(Default)]
-struct Paths {
-    by_end_entity: HashMap<[u8; 32], Accepted>,
-    oldest_first: VecDeque<[u8; 32]>,
-}
+pub(crate) struct Memory(Mutex<Vec<Accepted>>);
 
 struct Accepted {
+    /// The digest of the end entity.
+    end_entity: [u8; 32],
     path: Arc<VerifiedPath>,
     presented: Presented,
     /// When the verdict stands, in Unix seconds, both ends included; none when the validity cannot be told.
@@ -59,26 +55,26 @@ impl Presented {
 impl Memory {
     /// The path last accepted for `end_entity`.
     pub(crate) fn path_of(&self, end_entity: &[u8]) -> Option<Arc<VerifiedPath>> {
-        let paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        paths
-            .by_end_entity
-            .get(&digest(end_entity))
-            .map(|accepted| accepted.path.clone())
+        self.of(end_entity, |accepted| accepted.path.clone())
     }
 
     /// Whether exactly these certificates were accepted a short while ago, and would be at `at`.
     pub(crate) fn stands(&self, end_entity: &[u8], presented: &Presented, at: UnixTime) -> bool {
         let at = seconds(at);
+        let stands = self.of(end_entity, |accepted| {
+            accepted.presented == *presented
+                && accepted
+                    .stands
+                    .is_some_and(|(from, to)| from <= at && at <= to)
+        });
+        stands == Some(true)
+    }
+
+    fn of<T>(&self, end_entity: &[u8], read: impl FnOnce(&Accepted) -> T) -> Option<T> {
+        let digest = digest(end_entity);
         let paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        paths
-            .by_end_entity
-            .get(&digest(end_entity))
-            .is_some_and(|accepted| {
-                accepted.presented == *presented
-                    && accepted
-                        .stands
-                        .is_some_and(|(from, to)| from <= at && at <= to)
-            })
+        let found = paths.iter().find(|known| known.end_entity == digest);
+        found.map(read)
     }
 
     /// Remembers that `path` was accepted at `at`.
@@ -93,21 +89,24 @@ impl Memory {
         let stands = path
             .validity()
             .map(|(_, to)| (at, to.min(at.saturating_add(STANDS_FOR))));
-        let key = digest(end_entity);
         let accepted = Accepted {
+            end_entity: digest(end_entity),
             path: Arc::new(path),
             presented,
             stands,
         };
         let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if paths.by_end_entity.insert(key, accepted).is_none() {
-            paths.oldest_first.push_back(key);
-            if paths.oldest_first.len() > PATHS
-                && let Some(oldest) = paths.oldest_first.pop_front()
-            {
-                paths.by_end_entity.remove(&oldest);
-            }
+        let is_it = |known: &&mut Accepted| known.end_entity == accepted.end_entity;
+        if let Some(known) = paths.iter_mut().find(is_it) {
+            *known = accepted;
+            return;
         }
+        if paths.is_empty() {
+            paths.reserve_exact(1);
+        } else if paths.len() == PATHS {
+            paths.remove(0);
+        }
+        paths.push(accepted);
     }
 }
 

@@ -98,7 +98,8 @@ pub(crate) struct State {
     /// Once this differs, the policy has changed by itself.
     pub(crate) next_change: NextChange,
     pub(crate) told: Told,
-    pub(crate) origins: HashMap<Arc<ConnectionKey>, Origin>,
+    /// Boxed: a table of many has room for as many more.
+    pub(crate) origins: HashMap<Arc<ConnectionKey>, Box<Origin>>,
     pub(crate) counters: Counters,
     pub(crate) seen: Seen,
     pub(crate) rehearsals: Vec<Rehearsal>,
@@ -373,7 +374,7 @@ impl Gate {
                 reached: None,
                 seen: state.seen.host(&key.host, key.port),
             };
-            state.origins.insert(key.clone(), origin);
+            state.origins.insert(key.clone(), Box::new(origin));
         }
         let origin = state.origins.get_mut(key);
         let origin = origin.ok_or_else(|| RequestError::Internal("an origin vanished".into()))?;
@@ -797,6 +798,7 @@ impl Gate {
             .live
             .idle_since
             .store(self.now(), Ordering::Relaxed);
+        connection.rest();
         origin.idle.push(connection);
         self.sweep_later();
     }
@@ -881,7 +883,7 @@ impl Gate {
                 ended.await;
             }
         }
-        let origins: Vec<Origin> = {
+        let origins: Vec<Box<Origin>> = {
             let mut state = self.lock();
             state.has_ended = true;
             state.origins.drain().map(|(_, origin)| origin).collect()

@@ -118,6 +118,13 @@ impl Http1 {
                 .is_pending()
     }
 
+    /// Gives back the room that nothing is read into while it idles: a third of what an idle connection would take.
+    pub(crate) fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     /// Sends a message (its header section, then `body`) and reads the response's header section.
     async fn exchange(
         &mut self,
