@@ -391,7 +391,11 @@ export function writeRetry(out: Writer, given: unknown): void {
     if (!Object.hasOwn(RETRY_DEFAULTS, key))
       throw invalidArgument(`unknown option ${JSON.stringify(key)} of retry`)
   }
-  const { attempts, methods, statuses, backoff, maxDelay } = { ...RETRY_DEFAULTS, ...options }
+  const own = Object.entries(options).filter(([, value]) => value !== undefined)
+  const { attempts, methods, statuses, backoff, maxDelay } = {
+    ...RETRY_DEFAULTS,
+    ...Object.fromEntries(own),
+  }
   out.u32(readCount('retry.attempts', attempts, 0, MOST_ATTEMPTS))
   out.u32(listOf('retry.methods', methods).length)
   for (const method of methods) out.str(readMethod(null, method))
@@ -487,7 +491,10 @@ export function splitInput(
     if (value !== undefined) own[key] = value
   }
   if (typeof own.json === 'function') delete own.json // a global Request's method
-  return [input.url, { ...own, ...init }]
+  const combined: Record<string, unknown> = { ...own, ...init }
+  // a member that is undefined is not there, as in any dictionary of Web IDL
+  for (const key of Object.keys(own)) if (combined[key] === undefined) combined[key] = own[key]
+  return [input.url, combined]
 }
 
 function hrefOf(input: unknown): string {

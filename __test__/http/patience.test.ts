@@ -222,6 +222,11 @@ test('a response tells how long its request took', async () => {
   expect(plain.timings.total).toBeGreaterThanOrEqual(plain.timings.firstByte)
 })
 
+test('members of retry that are undefined have their defaults', () => {
+  const retry = { attempts: undefined, methods: undefined, statuses: undefined, backoff: undefined }
+  expect(() => new Client({ retry: { ...retry, maxDelay: undefined } })).not.toThrow()
+})
+
 test.each([
   [-1, /retry\.attempts is -1: give a whole number from 0 to 100/],
   ['2', /retry is a string: give a number of attempts or an object/],

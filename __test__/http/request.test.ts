@@ -228,3 +228,20 @@ test.each([null, 7, {}, undefined])('%j is no request', (input) => {
     expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
   )
 })
+
+test('an option that is undefined leaves what the request says', () => {
+  const signal = AbortSignal.timeout(60_000)
+  const input = new Request(url, { method: 'DELETE', headers: { 'x-a': '1' } })
+  const [given, init] = splitInput(input as never, {
+    method: undefined,
+    headers: undefined,
+    signal: undefined,
+    redirect: 'error',
+  })
+  expect(readCall(null, given, init, defaults)).toMatchObject({
+    method: 'DELETE',
+    headers: ['x-a', '1'],
+    signal: input.signal,
+  })
+  expect(splitInput({ url, signal }, { signal: null })[1]).toMatchObject({ signal: null })
+})
