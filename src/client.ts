@@ -186,7 +186,7 @@ export class Client {
         }
       },
       inputs,
-      readConcurrency(options),
+      readConcurrency(options, 'fetchAll'),
     )
   }
 
@@ -259,9 +259,10 @@ export class Client {
     authority: string,
     options?: ProbeOptions,
   ): Promise<ProbeVerdict<Proxy>[]> {
-    const concurrency = readConcurrency(options)
+    const concurrency = readConcurrency(options, 'probe')
     const verdicts: ProbeVerdict<Proxy>[] = []
-    const left = [...proxies].entries()
+    const all = [...proxies]
+    const left = all.entries()
     const work = async () => {
       for (const [index, proxy] of left) {
         try {
@@ -272,7 +273,7 @@ export class Client {
         }
       }
     }
-    await Promise.all(Array.from({ length: concurrency }, work))
+    await Promise.all(Array.from({ length: Math.min(concurrency, all.length) }, work))
     return verdicts
   }
 

@@ -35,11 +35,11 @@ export type Start = (
 /** @default of `concurrency` */
 export const DEFAULT_CONCURRENCY = 64
 
-/** Reads and checks the options of `fetchAll`. */
-export function readConcurrency(options: FetchAllOptions | undefined): number {
-  for (const key in options) {
+/** Reads and checks the options of `of`. */
+export function readConcurrency(options: FetchAllOptions | undefined, of: string): number {
+  for (const key of Object.keys(options ?? {})) {
     if (key !== 'concurrency')
-      throw invalidArgument(`unknown option ${JSON.stringify(key)} of fetchAll`)
+      throw invalidArgument(`unknown option ${JSON.stringify(key)} of ${of}`)
   }
   const concurrency = options?.concurrency ?? DEFAULT_CONCURRENCY
   if (!Number.isInteger(concurrency) || concurrency < 1) {

@@ -114,6 +114,9 @@ test('proxies are probed by one handshake each, of which the server gets nothing
   await expect(client.probe([], 'x', { concurrency: 0 })).rejects.toMatchObject({
     code: 'ERR_INVALID_ARGUMENT',
   })
+  const most = Number.MAX_SAFE_INTEGER // as for fetchAll: no limit to speak of
+  await expect(client.probe([], 'x', { concurrency: most })).resolves.toEqual([])
+  await expect(client.probe([], 'x', { concurency: 1 } as never)).rejects.toThrow(/of probe$/)
 })
 
 describe.each([['http/1.1'], ['h2']] as const)('without reuse, over %s', (alpn) => {
