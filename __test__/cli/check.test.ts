@@ -37,6 +37,20 @@ test('a host in order is a line, and exit code 0', async () => {
   expect(await server.applicationBytes()).toBe(0)
 })
 
+test('a policy may pin loopback itself, whose hosts are asked through --connect', async () => {
+  await using server = await startGenuine({ names: ['127.0.0.1'] })
+  const hosts = { '127.0.0.1': [server.leafPin, spare], localhost: [spare] }
+  const args = arrange(server, 'loopback.json', { version: 1, hosts })
+
+  const ended = await command.run([...args, '--json'])
+
+  const [first] = ended.stdout.split('\n')
+  expect(JSON.parse(first ?? '')).toMatchObject({
+    authority: '127.0.0.1:443',
+    sights: [{ verdict: 'pinned' }],
+  })
+})
+
 test('a host with findings is shown with its path, where each pin stands, and what is wrong', async () => {
   await using server = await startGenuine()
   const { leaf, a1, rootA } = server.pki.certificates

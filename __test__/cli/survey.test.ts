@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import { Client, PolicyFile } from 'pinfetch'
 import { describe, expect, test } from 'vitest'
 import { forecastOf } from '../../src/cli/survey/forecast.js'
-import { Forwarder, readTargets } from '../../src/cli/survey/forward.js'
+import { FORWARDER_LOOKUP, Forwarder, readTargets } from '../../src/cli/survey/forward.js'
 import { readSurvey } from '../../src/cli/survey/saved.js'
 import { Survey, type SurveyPlan } from '../../src/cli/survey/survey.js'
 import { PatternIndex } from '../../src/policy/patterns.js'
@@ -212,7 +212,7 @@ test('the way to machines is for the survey alone', async () => {
   try {
     const [way] = forwarder.waysTo('api.example.test:443')
     const proxy = new URL(way?.proxy ?? '')
-    await using client = new Client({ ca: server.ca })
+    await using client = new Client({ ca: server.ca, lookup: FORWARDER_LOOKUP })
     const ask = (url: URL) => client.serverPins('api.example.test', { proxy: url })
     expect((await ask(proxy)).path).toHaveLength(3)
     for (const password of ['', 'x', proxy.password.slice(1), `x${proxy.password}`]) {

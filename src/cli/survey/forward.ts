@@ -15,6 +15,11 @@ import { codeOf, messageOf } from '../exit.js'
  */
 export type Targets = ReadonlyMap<string, readonly Authority[]>
 
+/** The proxy's host: a name of nobody (RFC 6761 §6.4), which no policy has pins for as it may for loopback. */
+const NAME = 'survey.pinfetch.invalid'
+/** Where clients find it: for their `lookup`. */
+export const FORWARDER_LOOKUP = { [NAME]: '127.0.0.1' } as const
+
 /** Reads `host:port` (for all) and `name[:port]=host:port`. */
 export function readTargets(given: readonly string[]): Targets {
   const targets = new Map<string, Authority[]>()
@@ -61,7 +66,7 @@ export class Forwarder {
     await once(this.#server, 'listening')
     this.#server.unref()
     const { port } = this.#server.address() as AddressInfo // of a server that listens on TCP
-    this.#origin = `127.0.0.1:${port}`
+    this.#origin = `${NAME}:${port}`
   }
 
   /** The ways to `authority`, one for each of its machines; which one is meant is in the proxy's password. */

@@ -6,7 +6,7 @@ import { PatternIndex, type PatternSet } from '../../policy/patterns.js'
 import { type Authority, bare, format } from '../authority.js'
 import { codeOf, messageOf } from '../exit.js'
 import { countsAt, forecastOf, holdsBy } from './forecast.js'
-import { Forwarder, type Targets, type Way } from './forward.js'
+import { FORWARDER_LOOKUP, Forwarder, type Targets, type Way } from './forward.js'
 import { type Hosts, hostsOf } from './hosts.js'
 import type { SeenCertificate, Sight, SurveyedHost } from './record.js'
 
@@ -93,7 +93,8 @@ export class Survey {
    */
   async run(): Promise<SurveyedHost[]> {
     const { policy, options, concurrency = CONCURRENCY } = this.#plan
-    const client = new Client({ ...options, ...pinsOf(policy) })
+    const lookup = this.#forwarder === null ? {} : { lookup: FORWARDER_LOOKUP }
+    const client = new Client({ ...options, ...lookup, ...pinsOf(policy) })
     this.#client = client
     const found: (SurveyedHost | undefined)[] = []
     try {
