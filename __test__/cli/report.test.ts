@@ -84,6 +84,19 @@ test('the named sets of a policy file are those of its lock', async () => {
   expect(dataOf(ended.stdout).hosts).toHaveLength(1)
 })
 
+test.each([
+  ['--verify-key', 'key.pem'],
+  ['--out', 'page.html'],
+  ['--days', '3'],
+  ['--host', 'a.test'],
+  ['--environment', 'test'],
+])('%s is refused without --html', async (option, value) => {
+  const file = command.file('any.json', '{}')
+  const ended = await command.run(['report', option, value, file])
+  expect(ended).toMatchObject({ code: 2, stdout: '' })
+  expect(ended.stderr).toContain(`${option} is for a page: give --html, too`)
+})
+
 test('a report of a bad pin is decoded: which pins, which certificates, when', async () => {
   await using server = await startGenuine()
   const { leaf, a1, rootA } = server.pki.certificates

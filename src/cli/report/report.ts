@@ -68,6 +68,7 @@ export async function report(args: string[]): Promise<number> {
     await print(REPORT_HELP)
     return EXIT.ok
   }
+  if (!values.html) refusePageOptions(values)
   const name = onlyFile(positionals, values.policy)
   const text = await readNamedText(name)
   if (!values.html) return decode(text, name, values.json)
@@ -86,6 +87,15 @@ export async function report(args: string[]): Promise<number> {
   else await write(values.out, html)
   if (!values.quiet) remark(`${plural(hosts.length, 'host')}: ${values.out ?? 'a page on stdout'}`)
   return isInterrupted ? EXIT.interrupted : EXIT.ok
+}
+
+/** Throws for options that only a page has: to pass over `--verify-key` would be to believe everybody. */
+function refusePageOptions(values: Readonly<Record<string, unknown>>): void {
+  for (const name of [...Object.keys({ ...SURVEY_OPTIONS, ...VERIFY_OPTIONS }), 'out', 'days']) {
+    const value = values[name]
+    const isGiven = Array.isArray(value) ? value.length > 0 : value !== undefined
+    if (isGiven) throw new UsageError(`--${name} is for a page: give --html, too`)
+  }
 }
 
 interface Asked {
