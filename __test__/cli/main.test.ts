@@ -27,6 +27,11 @@ test('--help tells every command, and every option of a command that the manual 
   }
 })
 
+test('what is wrong with the command line is told whole', async () => {
+  const { stderr } = await command.run(['check', 'a.json', 'b. c.json'])
+  expect(stderr).toContain('"b. c.json" (see pinfetch check --help)')
+})
+
 test('the exit code is told by the code of the error', () => {
   for (const [code, exit] of [
     ['ERR_BAD_PIN', 5],

@@ -95,7 +95,8 @@ function fail(error: unknown, args: readonly string[]): number {
   }
   const command = COMMANDS.has(args[0] ?? '') ? `${args[0]} ` : ''
   // parseArgs goes on to explain arguments that begin with a dash
-  const [message] = messageOf(error).split('. ')
+  const message =
+    error instanceof UsageError ? messageOf(error) : messageOf(error).split('. ', 1)[0]
   complain(new UsageError(`${message} (see pinfetch ${command}--help)`))
   return EXIT.usage
 }
