@@ -15,10 +15,7 @@ export function platformOf(triple) {
   return [{ windows: 'win32' }[system] ?? system, arch, ...(abi ? [abi] : [])].join('-')
 }
 
-/**
- * Bytes: an addon is downloaded by every build of its users. A sixth of it is the public suffix list, which its crate has
- * as code.
- */
+/** Bytes: an addon is downloaded by every build of its users. The goal is 5 MiB: docs/performance.md says what is left. */
 const LARGEST = 6 * 1024 * 1024
 
 /** Libraries that the C library itself brings, with the compiler's own: nothing else is sure to be installed. */
