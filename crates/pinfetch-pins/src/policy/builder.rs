@@ -16,6 +16,8 @@ use crate::{Host, Pin, Places};
 #[derive(Default)]
 pub struct PolicyBuilder {
     policy: Policy,
+    /// Of the policy's sets, by the hash of the base.
+    index: Index,
     /// Sets that were the first with their pins, by the hash of the pins.
     runs: Index,
     /// What was said besides pins, by index into the policy's.
@@ -29,7 +31,7 @@ impl PolicyBuilder {
     pub fn with_capacity(sets: usize) -> Self {
         let mut builder = Self::default();
         builder.policy.sets.reserve_exact(sets);
-        builder.policy.index.reserve(sets);
+        builder.index.reserve(sets);
         builder.runs.reserve(sets);
         builder
     }
@@ -86,7 +88,7 @@ impl PolicyBuilder {
         let is_same = |set: &PinSet| {
             set.scope == pattern.scope() && set.port == port && policy.base(set) == base
         };
-        if policy.find_set(&policy.index, hash, is_same).is_some() {
+        if policy.find_set(self.index.find(hash), is_same).is_some() {
             return Err(PolicyError::DuplicateHost {
                 pattern: text,
                 other: pattern.to_string(),
@@ -146,7 +148,7 @@ impl PolicyBuilder {
             policy.starred |= labels_bit(dots_in(base) + 1);
         }
         policy.sets.push(set);
-        policy.index.insert(hash, index);
+        self.index.insert(hash, index);
         Ok(())
     }
 
@@ -158,10 +160,13 @@ impl PolicyBuilder {
     pub fn finish(self) -> Result<Policy, PolicyError> {
         let Self {
             mut policy,
+            index,
             mut blocked,
             runs: _,
             said: _,
         } = self;
+        policy.index = index.pack();
+        drop(index);
         policy.sets.shrink_to_fit();
         policy.bases.shrink_to_fit();
         policy.pins.shrink_to_fit();
@@ -190,7 +195,7 @@ fn share_pins(policy: &mut Policy, runs: &mut Index, set: &mut PinSet, index: u3
     let own = policy.own_pins(set);
     let hash = policy.hasher.hash_one(own);
     let is_same = |other: &PinSet| policy.own_pins(other) == own;
-    if let Some(earlier) = policy.find_set(runs, hash, is_same) {
+    if let Some(earlier) = policy.find_set(runs.find(hash), is_same) {
         let start = set.pins_start as usize;
         set.pins_start = earlier.pins_start;
         policy.pins.truncate(start);

@@ -17,7 +17,7 @@ use hashbrown::DefaultHashBuilder;
 pub use self::builder::PolicyBuilder;
 use self::effective::Share;
 pub use self::effective::{EffectivePins, Ending, Judgement};
-use self::index::Index;
+use self::index::{Index, Packed};
 pub use self::source::{
     Afterwards, Expiry, Mode, Moment, PinSetSource, PinSource, Rules, Trust, Unpinned,
 };
@@ -32,7 +32,7 @@ use crate::{Host, Pin, Places};
 pub struct Policy {
     hasher: DefaultHashBuilder,
     /// Of `sets`, by the hash of the base.
-    index: Index,
+    index: Packed,
     sets: Vec<PinSet>,
     /// The bases that are too long for their sets, one after the other.
     bases: Vec<u8>,
@@ -210,14 +210,13 @@ impl Policy {
         self.sets.get(index as usize)
     }
 
-    /// The set that `index` has for `hash` and that is the one.
+    /// The set that is the one, of those `found` by their hash.
     fn find_set(
         &self,
-        index: &Index,
-        hash: u64,
+        found: impl Iterator<Item = u32>,
         is_it: impl Fn(&PinSet) -> bool,
     ) -> Option<&PinSet> {
-        let mut sets = index.find(hash).filter_map(|index| self.set(index));
+        let mut sets = found.filter_map(|index| self.set(index));
         sets.find(|set| is_it(set))
     }
 
@@ -234,7 +233,7 @@ impl Policy {
     pub(crate) fn find(&self, other: &SetView<'_>) -> Option<SetView<'_>> {
         let is_it = |set: &PinSet| self.view_of(set).is_of_the_pattern_of(other);
         let hash = self.hasher.hash_one(other.base);
-        self.find_set(&self.index, hash, is_it)
+        self.find_set(self.index.find(hash), is_it)
             .map(|set| self.view_of(set))
     }
 
