@@ -1,3 +1,5 @@
+import { call } from './handler.js'
+
 /** Facts of an event: never header fields, bodies or credentials. */
 export interface LogFacts {
   readonly [name: string]: unknown
@@ -24,15 +26,7 @@ export type LogLevel = keyof Logger
 /** The levels, from the least grave to the gravest. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[]
 
-/** Tells `logger`; what it throws becomes a warning, since nothing may get into a request's way. */
+/** Tells `logger`; what it throws, or rejects with, becomes a warning, since nothing may get into a request's way. */
 export function log(logger: Logger, level: LogLevel, message: string, facts: LogFacts): void {
-  try {
-    logger[level]?.(message, facts)
-  } catch (thrown) {
-    const reason = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
-    process.emitWarning(`the logger failed: ${reason}`, {
-      type: 'PinfetchWarning',
-      code: 'PINFETCH_LOGGER',
-    })
-  }
+  call('logger', 'PINFETCH_LOGGER', () => logger[level]?.(message, facts))
 }

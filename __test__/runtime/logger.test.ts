@@ -72,6 +72,21 @@ test('a logger that lacks a level, or fails, is in nobody’s way', async () => 
   }
 })
 
+test('a logger that rejects is in nobody’s way', async () => {
+  const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+  try {
+    const logger = { warn: () => Promise.reject(new Error('no disk')) }
+    await using client = new Client({ logger })
+    await expect(client.get('http://127.0.0.1:9/')).rejects.toMatchObject({ code: 'ERR_CONNECT' })
+    await new Promise((resolve) => setImmediate(resolve)) // when a rejection that nobody handles is found
+    expect(warned.mock.calls.map(([text]) => text)).toEqual([
+      expect.stringContaining('the logger failed: Error: no disk'),
+    ])
+  } finally {
+    warned.mockRestore()
+  }
+})
+
 test.each([
   ['console', /logger is a string/],
   [{ debug: 1 }, /logger\.debug is a number: give a function/],
