@@ -29,7 +29,7 @@ export function ask(
       once(() => {
         if (error) failed(error)
         else if (typeof addresses === 'string') found([addresses])
-        else if (Array.isArray(addresses)) found(addresses.map(({ address }) => String(address)))
+        else if (Array.isArray(addresses)) found(addresses.map((one) => String(one?.address)))
         else
           failed(
             new TypeError('the lookup function answered neither an address nor a list of them'),

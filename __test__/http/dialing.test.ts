@@ -99,3 +99,12 @@ test.each([
     }),
   )
 })
+
+test.each([[[null]], [[{}]], [['127.0.0.1']]])(
+  'a look-up that gives %j is an error',
+  async (given) => {
+    const lookup: LookupFunction = (_hostname, _options, callback) => callback(null, given as never)
+    await using client = new Client({ lookup, timeout: 5_000 })
+    await expect(client.get('http://a.example.test/')).rejects.toMatchObject({ code: 'ERR_DNS' })
+  },
+)
