@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import { createServer } from 'node:https'
@@ -486,6 +487,27 @@ new Client(${JSON.stringify(options)}).get(${JSON.stringify(server.url)}).catch(
     await reporter.close()
     expect(collector.reports.map(({ port }) => port)).toEqual([server.port, interceptor.port])
     await expect(client.get(server.url)).rejects.toThrow(badPin)
+  })
+
+  test('a reporter that is being closed may still be closed by force', async () => {
+    await using server = await start()
+    const silent = createTcpServer().listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    const slow = { url: `https://${COLLECTOR}:${port}/`, timeout: 600_000 }
+    const reporter = new Reporter(slow, refusing(server, { pins: {} }))
+    await using client = new Client(refusing(server, { reportTo: reporter }))
+    const connected = once(silent, 'connection')
+    await expect(client.get(server.url)).rejects.toThrow(badPin)
+    await connected
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      void reporter.close()
+      await reporter.close({ force: true }) // and not when the first one's time is up
+    } finally {
+      vi.useRealTimers()
+      silent.close()
+    }
   })
 
   test('a reporter obeys the pins that it is given, and does not report of itself', async () => {

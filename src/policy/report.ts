@@ -295,6 +295,7 @@ export class Reporter implements AsyncDisposable {
 
   readonly #sender: ReportSender
   #closing: Promise<void> | null = null
+  #isForced = false
 
   /**
    * Throws a {@link PolicyError} for what is wrong with the options.
@@ -312,7 +313,11 @@ export class Reporter implements AsyncDisposable {
 
   /** Takes no more in, and gives the last reports a few seconds; with `force` none. */
   close(options?: { readonly force?: boolean | undefined }): Promise<void> {
-    this.#closing ??= this.#sender.close(options?.force === true)
+    const force = options?.force === true
+    if (this.#closing === null || (force && !this.#isForced)) {
+      this.#isForced = force
+      this.#closing = this.#sender.close(force)
+    }
     return this.#closing
   }
 
