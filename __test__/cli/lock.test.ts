@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { caSets, lockCaSets } from '../../src/index.js'
 import { Command } from './command.js'
@@ -34,6 +34,22 @@ test('a lock is written, kept, and followed', async () => {
   expect((await command.run(['lint', path])).stdout).not.toContain('lock')
   expect((await command.run(['explain', '--policy', path, 'https://a.test/'])).code).toBe(0)
 })
+
+test.skipIf(process.platform === 'win32')(
+  'a lock keeps its mode, and a link stays one',
+  async () => {
+    const path = command.file('linked.json', policy('ca:letsencrypt'))
+    const lockName = command.path('linked.lock.json')
+    const target = command.file('target.lock.json', JSON.stringify(lockCaSets(['letsencrypt'])))
+    chmodSync(target, 0o600)
+    symlinkSync(target, lockName)
+    command.file('linked.json', policy('ca:letsencrypt', 'ca:sectigo'))
+    expect(await command.run(['lock', path])).toMatchObject({ code: 0 })
+    expect(lstatSync(lockName).isSymbolicLink()).toBe(true)
+    expect(statSync(target).mode & 0o777).toBe(0o600)
+    expect(read(target)).toEqual(lockCaSets(['letsencrypt', 'sectigo']))
+  },
+)
 
 test('what is locked stays until it is asked for, and the difference is shown', async () => {
   const path = command.file('old.json', policy('ca:letsencrypt'))

@@ -5,7 +5,7 @@ import { type CaSetLock, type CaSetPin, caSets, lockCaSets, PolicyFile } from '.
 import { readNamedText } from './arguments.js'
 import { EXIT, FileError, UsageError } from './exit.js'
 import { print, printable, remark } from './output.js'
-import { writeWhole } from './replace-file.js'
+import { putFile } from './replace-file.js'
 
 export const LOCK_HELP = `Usage: pinfetch lock [options] FILE
 
@@ -115,7 +115,7 @@ function textOf({ set, pin, subject, change }: Row): string {
 
 async function write(name: string, content: CaSetLock): Promise<void> {
   try {
-    await writeWhole(name, `${JSON.stringify(content, null, 2)}\n`, 0o644)
+    await putFile(name, `${JSON.stringify(content, null, 2)}\n`, 0o644)
   } catch (cause) {
     throw FileError.of(name, cause)
   }

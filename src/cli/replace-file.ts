@@ -24,8 +24,15 @@ export async function replaceFile(name: string, expected: Buffer, content: strin
   }
 }
 
+/** Puts `content` in place of what the file `name` holds; one that is not there yet gets `mode`. */
+export async function putFile(name: string, content: string, mode: number): Promise<void> {
+  const path = await realpath(name).catch(() => name) // a symbolic link stays one
+  const known = await stat(path).catch(() => null)
+  await writeWhole(path, content, known === null ? mode : known.mode & 0o7777)
+}
+
 /** Writes the file `path` beside its place, and puts it there once all of it is written and `check` resolves. */
-export async function writeWhole(
+async function writeWhole(
   path: string,
   content: string,
   mode: number,

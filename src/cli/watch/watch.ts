@@ -16,7 +16,7 @@ import { exitCodeOfFinding } from '../check/rules.js'
 import { codeOf, EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { onFirstInterrupt } from '../interrupt.js'
 import { complain, print, printable, remark } from '../output.js'
-import { writeWhole } from '../replace-file.js'
+import { putFile } from '../replace-file.js'
 import {
   readSurveyOptions,
   SURVEY_HELP,
@@ -174,7 +174,7 @@ class Watcher {
     const { state, memory } = this.#watch
     if (state === undefined) return
     try {
-      await writeWhole(state, memory.toString(), 0o644)
+      await putFile(state, memory.toString(), 0o644)
     } catch (cause) {
       throw FileError.of(state, cause)
     }
