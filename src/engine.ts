@@ -23,6 +23,7 @@ import { type LogFacts, type Logger, log } from './logger.js'
 import { ask } from './lookup.js'
 import { type PatternMetrics, readMetrics } from './metrics.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
+import { noOption } from './nearest.js'
 import type { Settings } from './options.js'
 import {
   type BodyPiece,
@@ -830,8 +831,7 @@ export function configureEngine(options: EngineOptions): void {
   if (typeof options !== 'object' || options === null)
     throw invalidOption('options', `the options are ${nameOf(options)}: give { threads }`)
   for (const name of Object.keys(options))
-    if (name !== 'threads')
-      throw invalidOption(name, `an engine has no option ${JSON.stringify(name)}: there is threads`)
+    if (name !== 'threads') throw invalidOption(name, noOption('an engine', name, ['threads']))
   const wanted: unknown = options.threads ?? 1
   if (
     typeof wanted !== 'number' ||

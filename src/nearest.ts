@@ -15,6 +15,14 @@ export function nearestOf<Name extends string>(
   return nearest
 }
 
+/** What is said of an option `name` that `place`, whose options are `known`, does not have. */
+export function noOption(place: string, name: string, known: readonly string[]): string {
+  const nearest = nearestOf(name, known)
+  const there = known.length === 1 ? 'there is' : 'there are'
+  const mend = nearest === undefined ? `${there} ${known.join(', ')}` : `did you mean ${nearest}?`
+  return `${place} has no option ${JSON.stringify(name)}: ${mend}`
+}
+
 /** Levenshtein's, a row at a time. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)

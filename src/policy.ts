@@ -1,6 +1,6 @@
 import { invalidOption, nameOf, PolicyError, type PolicyLocation } from './errors.js'
 import { type CompiledPolicy, compilePolicy, lookUpPolicy } from './native.js'
-import { nearestOf } from './nearest.js'
+import { nearestOf, noOption } from './nearest.js'
 import { type CaSetSource, type CaSetsInput, caSetSource, expandSets } from './policy/ca-sets.js'
 import type { VerifyPolicy } from './policy/signature.js'
 import type { WatchedPolicy, WatchOptions } from './policy/watch.js'
@@ -541,10 +541,7 @@ function readOptions(options: unknown): Map<string, unknown> {
   const known = ['caSets', 'unpinned', 'blocked']
   const own = new Map<string, unknown>(Object.entries(options))
   for (const name of own.keys()) {
-    if (known.includes(name)) continue
-    const nearest = nearestOf(name, known)
-    const mend = nearest === undefined ? `there is ${known.join(', ')}` : `did you mean ${nearest}?`
-    throw invalidOption(name, `a policy has no option ${JSON.stringify(name)}: ${mend}`)
+    if (!known.includes(name)) throw invalidOption(name, noOption('a policy', name, known))
   }
   return own
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { configureEngine, Policy, PolicyFile, Reporter } from '../../src/index.js'
 import { DEFAULTS, readOptions } from '../../src/options.js'
 
 const pin = `sha256/${Buffer.alloc(32, 1).toString('base64')}`
@@ -173,4 +174,18 @@ test('what happens to the options later changes nothing', () => {
   pins['a.test'] = []
   pins['b.test'] = [pin]
   expect(Buffer.from(bytes)).toEqual(before)
+})
+
+test.each([
+  ['a policy', 'blockt', 'blocked', () => new Policy({}, { blockt: [] } as never)],
+  ['a policy file', 'caSet', 'caSets', () => new PolicyFile('{}', { caSet: {} } as never)],
+  ['reportTo', 'urls', 'url', () => new Reporter({ urls: 'https://a.test/' } as never)],
+  ['an engine', 'thread', 'threads', () => configureEngine({ thread: 1 } as never)],
+  ['a watched policy', 'pol', 'poll', () => Policy.watch('a.json', { pol: 1 } as never)],
+])('%s has no option %j: %s is meant', async (place, name, meant, make) => {
+  const message = `${place} has no option ${JSON.stringify(name)}: did you mean ${meant}?`
+  await expect((async () => make())()).rejects.toMatchObject({
+    code: 'ERR_POLICY_INVALID_OPTION',
+    message,
+  })
 })

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type ErrorCode, invalidArgument, invalidOption, nameOf, PolicyError } from '../errors.js'
-import { nearestOf } from '../nearest.js'
+import { nearestOf, noOption } from '../nearest.js'
 import {
   type CaSetChange,
   type CaSetLock,
@@ -818,10 +818,7 @@ function readOnly(options: object, names: readonly string[]): void {
   if (typeof options !== 'object' || options === null)
     throw invalidOption('options', `the options are ${nameOf(options)}: give an object`)
   for (const name of Object.keys(options)) {
-    if (names.includes(name)) continue
-    const nearest = nearestOf(name, names)
-    const mend = nearest === undefined ? `there is ${names.join(', ')}` : `did you mean ${nearest}?`
-    throw invalidOption(name, `a policy file has no option ${JSON.stringify(name)}: ${mend}`)
+    if (!names.includes(name)) throw invalidOption(name, noOption('a policy file', name, names))
   }
 }
 

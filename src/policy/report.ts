@@ -3,7 +3,7 @@
 
 import { type BadPinReport, invalidOption, nameOf, PinfetchError } from '../errors.js'
 import { type Logger, log } from '../logger.js'
-import { nearestOf } from '../nearest.js'
+import { noOption } from '../nearest.js'
 import type { ClientOptions } from '../options.js'
 import { type RequestInit, readHeaders } from '../request.js'
 import type { Response } from '../response.js'
@@ -363,11 +363,7 @@ function readOwn(value: unknown): Map<string, unknown> {
     throw wrong(`reportTo is ${nameOf(value)}: give a URL or { url, headers, maxPerHour, timeout }`)
   const own = new Map<string, unknown>(Object.entries(value))
   for (const name of own.keys()) {
-    if ((NAMES as readonly string[]).includes(name)) continue
-    const nearest = nearestOf(name, NAMES)
-    const mend =
-      nearest === undefined ? `there are ${NAMES.join(', ')}` : `did you mean ${nearest}?`
-    throw wrong(`reportTo has no option ${JSON.stringify(name)}: ${mend}`)
+    if (!(NAMES as readonly string[]).includes(name)) throw wrong(noOption('reportTo', name, NAMES))
   }
   return own
 }

@@ -15,7 +15,7 @@ import {
 } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { type ErrorCode, invalidOption, nameOf, PolicyError } from '../errors.js'
-import { nearestOf } from '../nearest.js'
+import { noOption } from '../nearest.js'
 import { readDate } from '../policy-file/check.js'
 
 /** An Ed25519 key: PEM, DER (SubjectPublicKeyInfo, or PKCS#8 of a private one), or Node's. */
@@ -467,11 +467,8 @@ function readOwn(value: unknown): ReadonlyMap<string, unknown> {
     throw wrongOption(`verify is ${nameOf(value)}: give { keys, name }`)
   const own = new Map<string, unknown>(Object.entries(value))
   for (const name of own.keys()) {
-    if ((NAMES as readonly string[]).includes(name)) continue
-    const nearest = nearestOf(name, NAMES)
-    const mend =
-      nearest === undefined ? `there are ${NAMES.join(', ')}` : `did you mean ${nearest}?`
-    throw wrongOption(`verify has no option ${JSON.stringify(name)}: ${mend}`)
+    if (!(NAMES as readonly string[]).includes(name))
+      throw wrongOption(noOption('verify', name, NAMES))
   }
   return own
 }

@@ -8,7 +8,7 @@ import { channels } from '../diagnostics.js'
 import { invalidArgument, invalidOption, nameOf, PinfetchError } from '../errors.js'
 import { LivePolicy, type LivePolicyEvents, type LivePolicyListener } from '../live-policy.js'
 import { type Logger, log } from '../logger.js'
-import { nearestOf } from '../nearest.js'
+import { noOption } from '../nearest.js'
 import { readLogger } from '../options.js'
 import { compiledPolicy, setWatch } from '../policy.js'
 import { PolicyFile, type ReadPolicy, readPolicy } from '../policy-file/file.js'
@@ -372,11 +372,8 @@ function readSettings(options: unknown): Settings {
     throw invalidOption('options', `the options are ${nameOf(options)}: give an object`)
   const own = new Map<string, unknown>(Object.entries(options ?? {}))
   for (const name of own.keys()) {
-    if ((NAMES as readonly string[]).includes(name)) continue
-    const nearest = nearestOf(name, NAMES)
-    const mend =
-      nearest === undefined ? `there are ${NAMES.join(', ')}` : `did you mean ${nearest}?`
-    throw invalidOption(name, `a watched policy has no option ${JSON.stringify(name)}: ${mend}`)
+    if (!(NAMES as readonly string[]).includes(name))
+      throw invalidOption(name, noOption('a watched policy', name, NAMES))
   }
   const environment = own.get('environment')
   if (environment !== undefined && typeof environment !== 'string')
