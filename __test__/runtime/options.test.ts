@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { configureEngine, Policy, PolicyFile, Reporter } from '../../src/index.js'
+import { configureEngine, Policy, PolicyFile, parsePolicy, Reporter } from '../../src/index.js'
 import { DEFAULTS, readOptions } from '../../src/options.js'
 
 const pin = `sha256/${Buffer.alloc(32, 1).toString('base64')}`
@@ -179,6 +179,12 @@ test('what happens to the options later changes nothing', () => {
 test.each([
   ['a policy', 'blockt', 'blocked', () => new Policy({}, { blockt: [] } as never)],
   ['a policy file', 'caSet', 'caSets', () => new PolicyFile('{}', { caSet: {} } as never)],
+  [
+    'a policy file',
+    'enviroment',
+    'environment',
+    () => parsePolicy('{}', { enviroment: 'a' } as never),
+  ],
   ['reportTo', 'urls', 'url', () => new Reporter({ urls: 'https://a.test/' } as never)],
   ['an engine', 'thread', 'threads', () => configureEngine({ thread: 1 } as never)],
   ['a watched policy', 'pol', 'poll', () => Policy.watch('a.json', { pol: 1 } as never)],

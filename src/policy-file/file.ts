@@ -119,6 +119,7 @@ export class PolicyFile {
 
   /** Reads `text`; throws a {@link PolicyError} for the first place where its shape is wrong. */
   constructor(text: string, options: PolicyFileOptions = {}) {
+    readOnly(options, ['file', 'caSets'])
     if (typeof text !== 'string')
       throw invalidArgument(`text is ${nameOf(text)}: give what a policy file holds`)
     this.name = options.file ?? null
@@ -606,7 +607,9 @@ export function parsePolicy(
   text: string,
   options: PolicyFileOptions & EnvironmentOptions = {},
 ): Policy {
-  return new PolicyFile(text, options).in(options.environment).toPolicy()
+  readOnly(options, ['file', 'caSets', 'environment'])
+  const { environment, ...own } = options
+  return new PolicyFile(text, own).in(environment).toPolicy()
 }
 
 /** Where the patterns of a file stand, told by its text and not by what was made of it; null for one that is too long. */
