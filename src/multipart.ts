@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
+import { nodeCrypto } from './node-crypto.js'
 
 /** A form as `multipart/form-data`; files stay where they are until the body is read. */
 export function multipart(form: FormData): { readonly blob: Blob; readonly type: string } {
-  const boundary = `----pinfetch${randomBytes(16).toString('hex')}`
+  const boundary = `----pinfetch${nodeCrypto().randomBytes(16).toString('hex')}`
   const parts: (string | Blob)[] = []
   for (const [name, value] of form) {
     const head = `--${boundary}\r\nContent-Disposition: form-data; name="${escaped(withLineEnds(name))}"`

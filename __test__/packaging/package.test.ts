@@ -186,3 +186,15 @@ function bin(name: string): string {
 function link(to: string, from: string): void {
   if (!existsSync(from)) symlinkSync(to, from)
 }
+
+test('importing pinfetch loads no module of Node’s that only some need', () => {
+  const program = `
+    const before = new Set(process.moduleLoadList)
+    require('pinfetch')
+    console.log(JSON.stringify(process.moduleLoadList.filter((name) => !before.has(name))))`
+  const run = spawnSync(process.execPath, ['-e', program], { cwd: folder, encoding: 'utf8' })
+  const loaded: string[] = JSON.parse(run.stdout)
+  expect(loaded).toContain('NativeModule diagnostics_channel')
+  for (const name of ['crypto', 'fs/promises', 'stream', 'worker_threads'])
+    expect(loaded).not.toContain(`NativeModule ${name}`)
+})

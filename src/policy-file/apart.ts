@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { type ErrorCode, PinfetchError, PolicyError, type PolicyPlace } from '../errors.js'
 import { type CompiledPolicy, readPolicyText, takePolicy } from '../native.js'
 import { parseCaSetLock } from '../policy/ca-sets.js'
@@ -70,7 +70,7 @@ async function readByEngine({ policy, lock, path }: Loaded): Promise<CompiledPol
  * any.
  */
 async function readByThread(task: Task): Promise<Reading | null> {
-  const worker = startWorker(task)
+  const worker = await startWorker(task)
   if (worker === null) return null
   try {
     const ended = once(worker, 'exit').then(() => {
@@ -96,11 +96,12 @@ function errorOf({ code, message, place, cause }: Refusal): PolicyError {
   )
 }
 
-function startWorker(task: Task): Worker | null {
+async function startWorker(task: Task): Promise<Worker | null> {
   // as in addon.ts: beside the bundle, which knows its name
   const own = typeof __filename === 'string' ? __filename : fileURLToPath(import.meta.url)
   const program = join(dirname(own), 'policy-worker.cjs')
   if (!existsSync(program)) return null
+  const { Worker } = await import('node:worker_threads') // seldom needed
   try {
     const { buffer, byteLength } = task.loaded.policy
     return new Worker(program, {

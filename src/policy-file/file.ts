@@ -1,7 +1,6 @@
 // A policy file: read, checked, and made into a policy for one of its environments. docs/policy-file.md is its manual.
 
-import { readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { promises as files, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type ErrorCode, invalidArgument, invalidOption, nameOf, PolicyError } from '../errors.js'
 import { nearestOf, noOption } from '../nearest.js'
@@ -591,7 +590,7 @@ export function readTask({ loaded, environment }: Task) {
 
 /** Loads a policy file with its lock, and has its signature verified where one is asked for. */
 async function load(path: string, verifier: Verifier | null): Promise<Loaded> {
-  const policy = await readFile(path)
+  const policy = await files.readFile(path)
   // named sets are the lock's to tell, so the lock is signed with the file
   const lock = policy.includes('"ca:') ? await readIfThere(PolicyFile.lockNameOf(path)) : null
   const signature = verifier === null ? null : await verifier.verify(path, { policy, lock })
@@ -809,7 +808,7 @@ function canonicalPin(pin: unknown): string {
 /** What the file `name` holds; null where there is none. */
 async function readIfThere(name: string): Promise<Buffer | null> {
   try {
-    return await readFile(name)
+    return await files.readFile(name)
   } catch (error) {
     if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return null
     throw error

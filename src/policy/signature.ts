@@ -4,18 +4,11 @@
 // Keys are of Ed25519 (RFC 8032), which Node itself verifies. What is signed is a few lines of text, so that any tool can
 // sign and verify: the name of the policy, the version and the end of the signature, and the digests of the files.
 
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  KeyObject,
-  randomBytes,
-  sign,
-  verify,
-} from 'node:crypto'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import type { KeyObject } from 'node:crypto'
+import { promises as files } from 'node:fs'
 import { type ErrorCode, invalidOption, nameOf, PolicyError } from '../errors.js'
 import { noOption } from '../nearest.js'
+import { nodeCrypto } from '../node-crypto.js'
 import { readDate } from '../policy-file/check.js'
 
 /** An Ed25519 key: PEM, DER (SubjectPublicKeyInfo, or PKCS#8 of a private one), or Node's. */
@@ -98,6 +91,7 @@ export function signPolicy(
   const text = signedText(says)
   const signatures = listOf(keys).map((input, index) => {
     const key = readKey(input, `keys[${index}]`, 'private', 'keys')
+    const { createPublicKey, sign } = nodeCrypto()
     return { key: idOf(createPublicKey(key)), signature: sign(null, text, key).toString('base64') }
   })
   return { format: 1, ...says, signatures }
@@ -130,7 +124,7 @@ function signersOf(
   for (const { key, signature } of signed.signatures) {
     const known = keys.get(key)
     if (known === undefined) continue
-    const isValid = verify(null, text, known, Buffer.from(signature, 'base64'))
+    const isValid = nodeCrypto().verify(null, text, known, Buffer.from(signature, 'base64'))
     ;(isValid ? valid : invalid).add(key)
   }
   return { valid, invalid }
@@ -155,7 +149,7 @@ function digestsOf({ policy, lock }: Signed): Pick<PolicySignatures, 'policy' | 
 }
 
 function digest(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
+  return nodeCrypto().createHash('sha256').update(bytes).digest('hex')
 }
 
 /** The name of the signature file of the policy file at `path`. */
@@ -212,7 +206,7 @@ export class Verifier {
     const file = signatureNameOf(path)
     let text: string
     try {
-      text = await readFile(file, 'utf8')
+      text = await files.readFile(file, 'utf8')
     } catch (cause) {
       if (!(cause instanceof Error) || Reflect.get(cause, 'code') !== 'ENOENT') throw cause
       throw new PolicyError(
@@ -287,7 +281,7 @@ export class Verifier {
     if (this.#state === null) return null
     let text: string
     try {
-      text = await readFile(this.#state, 'utf8')
+      text = await files.readFile(this.#state, 'utf8')
     } catch (error) {
       if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return null
       throw error
@@ -310,18 +304,18 @@ export class Verifier {
 
 /** Whole, or not at all. */
 async function writeState(path: string, { version, content }: Highest): Promise<void> {
-  const beside = `${path}.${randomBytes(6).toString('hex')}`
+  const beside = `${path}.${nodeCrypto().randomBytes(6).toString('hex')}`
   try {
-    const file = await open(beside, 'wx', 0o600)
+    const file = await files.open(beside, 'wx', 0o600)
     try {
       await file.writeFile(`${JSON.stringify({ version, content })}\n`)
       await file.sync()
     } finally {
       await file.close()
     }
-    await rename(beside, path)
+    await files.rename(beside, path)
   } finally {
-    await rm(beside, { force: true })
+    await files.rm(beside, { force: true })
   }
 }
 
@@ -401,7 +395,7 @@ function parsed(text: string): Record<string, unknown> | null {
 /** The pin of a public key, which names it. */
 function idOf(key: KeyObject): string {
   const spki = key.export({ type: 'spki', format: 'der' })
-  return `sha256/${createHash('sha256').update(spki).digest('base64')}`
+  return `sha256/${nodeCrypto().createHash('sha256').update(spki).digest('base64')}`
 }
 
 function readKey(
@@ -410,6 +404,7 @@ function readKey(
   kind: 'public' | 'private',
   option: string,
 ): KeyObject {
+  const { KeyObject, createPrivateKey, createPublicKey } = nodeCrypto()
   let key: KeyObject
   try {
     if (input instanceof KeyObject) key = input

@@ -1,8 +1,7 @@
 // A policy that follows its file. What the operating system tells of the file's folders is a hint to look soon, and now and
 // then it is looked for anyway: what is in force is decided by what the file says, read whole, or by what it said last.
 
-import { type FSWatcher, watch } from 'node:fs'
-import { readlink, stat } from 'node:fs/promises'
+import { type FSWatcher, promises as files, watch } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { channels } from '../diagnostics.js'
 import { invalidArgument, invalidOption, nameOf, PinfetchError } from '../errors.js'
@@ -316,7 +315,7 @@ function pathsOf(path: string, read: ReadPolicy | null): readonly string[] {
 async function lookAt(paths: readonly string[]): Promise<string> {
   const looks = paths.map(async (name) => {
     try {
-      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(name, { bigint: true })
+      const { dev, ino, size, mtimeNs, ctimeNs } = await files.stat(name, { bigint: true })
       return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
     } catch (error) {
       return String(error instanceof Error ? Reflect.get(error, 'code') : error)
@@ -329,7 +328,7 @@ async function lookAt(paths: readonly string[]): Promise<string> {
 async function foldersOf(paths: readonly string[]): Promise<Map<string, string>> {
   const folders = new Map<string, string>()
   const add = async (folder: string): Promise<void> => {
-    const seen = await stat(folder, { bigint: true }).catch(() => null)
+    const seen = await files.stat(folder, { bigint: true }).catch(() => null)
     if (seen !== null) folders.set(`${seen.dev} ${seen.ino}`, folder)
   }
   for (const path of paths) {
@@ -338,8 +337,8 @@ async function foldersOf(paths: readonly string[]): Promise<Map<string, string>>
       const folder = dirname(name)
       await add(folder)
       // the folder itself may be a link, as Kubernetes has `..data`
-      if ((await readlink(folder).catch(() => null)) !== null) await add(dirname(folder))
-      const target = await readlink(name).catch(() => null)
+      if ((await files.readlink(folder).catch(() => null)) !== null) await add(dirname(folder))
+      const target = await files.readlink(name).catch(() => null)
       if (target === null) break
       name = resolve(folder, target)
     }
