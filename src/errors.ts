@@ -110,7 +110,14 @@ function keep<Facts extends object>(
 ): void {
   for (const name of names) {
     const value = facts[name]
-    if (value !== undefined) Object.assign(error, { [name]: value })
+    if (value === undefined) continue
+    // errors of JavaScriptCore have a line and a column already, which an assignment would leave unseen by those who copy
+    Object.defineProperty(error, name, {
+      value,
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    })
   }
 }
 
