@@ -6,10 +6,12 @@
 
 import type { KeyObject } from 'node:crypto'
 import { promises as files } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { type ErrorCode, invalidOption, nameOf, PolicyError } from '../errors.js'
 import { noOption } from '../nearest.js'
 import { nodeCrypto } from '../node-crypto.js'
 import { readDate } from '../policy-file/check.js'
+import { putInPlace } from '../replace-file.js'
 
 /** An Ed25519 key: PEM, DER (SubjectPublicKeyInfo, or PKCS#8 of a private one), or Node's. */
 export type SigningKeyInput = string | Uint8Array | KeyObject
@@ -305,18 +307,11 @@ export class Verifier {
 /** Whole, or not at all. */
 async function writeState(path: string, { version, content }: Highest): Promise<void> {
   const beside = `${path}.${nodeCrypto().randomBytes(6).toString('hex')}`
-  try {
-    const file = await files.open(beside, 'wx', 0o600)
-    try {
-      await file.writeFile(`${JSON.stringify({ version, content })}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await files.rename(beside, path)
-  } finally {
-    await files.rm(beside, { force: true })
+  const write = async (file: FileHandle): Promise<void> => {
+    await file.writeFile(`${JSON.stringify({ version, content })}\n`)
+    await file.sync()
   }
+  await putInPlace(path, beside, write, { mode: 0o600 })
 }
 
 const ID = /^sha256\/[A-Za-z0-9+/]{43}=$/
