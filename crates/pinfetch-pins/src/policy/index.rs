@@ -31,20 +31,8 @@ impl Index {
     /// The indices that were added with `hash`, and now and then one that was added with another.
     pub(super) fn find(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
         let tag = tag_of(hash);
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut place = self.start(tag);
-        std::iter::from_fn(move || {
-            // half of the slots are empty: it comes to one of them
-            loop {
-                let slot = *self.slots.get(place)?;
-                if slot == 0 {
-                    return None;
-                }
-                place = (place + 1) & mask;
-                if tag_in(slot) == tag {
-                    return Some(lower(slot).saturating_sub(1));
-                }
-            }
+        probe(&self.slots, tag, move |slot| {
+            (tag_in(slot) == tag).then(|| lower(slot))
         })
     }
 
@@ -105,21 +93,9 @@ pub(super) struct Packed {
 impl Packed {
     /// As [`Index::find`].
     pub(super) fn find(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
-        let tag = tag_of(hash);
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut place = tag as usize & mask;
-        std::iter::from_fn(move || {
-            // half of the slots are empty: it comes to one of them
-            loop {
-                let slot = *self.slots.get(place)?;
-                if slot == 0 {
-                    return None;
-                }
-                place = (place + 1) & mask;
-                if (slot ^ tag) & !self.index_bits == 0 {
-                    return Some((slot & self.index_bits).saturating_sub(1));
-                }
-            }
+        let (tag, index_bits) = (tag_of(hash), self.index_bits);
+        probe(&self.slots, tag, move |slot| {
+            ((slot ^ tag) & !index_bits == 0).then_some(slot & index_bits)
         })
     }
 
@@ -127,6 +103,29 @@ impl Packed {
     pub(super) fn size(&self) -> usize {
         size_of_val(&*self.slots)
     }
+}
+
+/// The indices in the slots from that of `tag` to the first empty one, of which `read` gives one more than each.
+fn probe<S: Copy + Default + PartialEq>(
+    slots: &[S],
+    tag: u32,
+    read: impl Fn(S) -> Option<u32>,
+) -> impl Iterator<Item = u32> {
+    let mask = slots.len().wrapping_sub(1);
+    let mut place = tag as usize & mask;
+    std::iter::from_fn(move || {
+        // half of the slots are empty: it comes to one of them
+        loop {
+            let slot = *slots.get(place)?;
+            if slot == S::default() {
+                return None;
+            }
+            place = (place + 1) & mask;
+            if let Some(more) = read(slot) {
+                return Some(more.saturating_sub(1));
+            }
+        }
+    })
 }
 
 fn slot_of(hash: u64, index: u32) -> u64 {
