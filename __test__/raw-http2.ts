@@ -75,8 +75,8 @@ export interface Peer {
   /** Which connection of the server's it is, from 0. */
   readonly index: number
   write(...frames: Uint8Array[]): void
-  /** Writes what `more` gives for as long as the client takes it. */
-  flood(more: (round: number) => Uint8Array): void
+  /** Writes `piece` again and again for as long as the client takes it: the same bytes, so that it is no garbage. */
+  flood(piece: Uint8Array): void
 }
 
 export interface RawHttp2 extends AsyncDisposable {
@@ -162,11 +162,10 @@ function peerOf(socket: TLSSocket, index: number): Peer {
     write(...frames) {
       if (socket.writable) socket.write(Buffer.concat(frames))
     },
-    flood(more) {
-      let round = 0
+    flood(piece) {
       const pour = (): void => {
         while (socket.writable) {
-          if (!socket.write(more(round++))) {
+          if (!socket.write(piece)) {
             socket.once('drain', () => setImmediate(pour))
             return
           }

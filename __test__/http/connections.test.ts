@@ -81,7 +81,8 @@ async function startPool(alpn: 'h2' | 'http/1.1'): Promise<Pool> {
     sockets.add(socket)
     most = Math.max(most, sockets.size)
     socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
+    // Bun tells of the end well before it closes
+    for (const event of ['end', 'close']) socket.on(event, () => sockets.delete(socket))
   })
   server.on('tlsClientError', () => {})
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -112,7 +112,7 @@ const CASES = {
     await assert.rejects(client.get(genuine), { code: 'ERR_BAD_PIN' })
     await client.close()
   },
-  async 'a large policy file is read by a thread of its own'() {
+  async 'a large policy file is read off the thread of JavaScript'() {
     const folder = await mkdtemp(join(tmpdir(), 'pinfetch-large-'))
     const path = join(folder, 'policy.json')
     const hosts = { [hostname]: [pin] }
