@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use foldhash::HashMap;
-use pinfetch_pins::Host;
+use pinfetch_pins::{Host, order};
 
 use crate::config::{ConnectionKey, Scheme};
 use crate::connect::tls::Requirement;
@@ -100,7 +100,7 @@ pub(crate) fn of(gate: &Gate) -> Coverage {
         let overflow = seen.others.requests.load(Ordering::Relaxed);
         (state.policy.clone(), hosts, overflow)
     };
-    hosts.sort_unstable_by(|((a, a_port), _), ((b, b_port), _)| {
+    order::sort_by(&mut hosts, |((a, a_port), _), ((b, b_port), _)| {
         (a.as_str(), a_port).cmp(&(b.as_str(), b_port))
     });
     let mut coverage = Coverage {
@@ -111,7 +111,7 @@ pub(crate) fn of(gate: &Gate) -> Coverage {
         let key = ConnectionKey::new(&gate.config, Scheme::Https, host.clone(), port);
         let requirement = Requirement::of(&policy, &key, gate.clock.now());
         let mut patterns: Vec<String> = requirement.patterns().map(Into::into).collect();
-        patterns.sort_unstable();
+        order::sort(&mut patterns);
         patterns.dedup();
         let at =
             |time: &AtomicU64| gate.began() + Duration::from_millis(time.load(Ordering::Relaxed));

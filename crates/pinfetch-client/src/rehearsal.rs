@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use foldhash::HashMap;
-use pinfetch_pins::{Host, Pin, Policy};
+use pinfetch_pins::{Host, Pin, Policy, order};
 use rustls_pki_types::CertificateDer;
 
 use crate::config::ConnectionKey;
@@ -213,7 +213,7 @@ impl Rehearsal {
         host.refusal = host.refusal.or(refusal);
         if host.connections == 1 {
             let mut patterns: Vec<String> = requirement.patterns().map(Into::into).collect();
-            patterns.sort_unstable();
+            order::sort(&mut patterns);
             patterns.dedup();
             host.patterns = patterns;
         }
@@ -275,7 +275,9 @@ impl Rehearsal {
             seen.hosts.values_mut().for_each(HostSeen::forget_chains);
         }
         let mut hosts: Vec<HostRehearsal> = seen.hosts.iter().map(host_report).collect();
-        hosts.sort_unstable_by(|a, b| (a.host.as_str(), a.port).cmp(&(b.host.as_str(), b.port)));
+        order::sort_by(&mut hosts, |a, b| {
+            (a.host.as_str(), a.port).cmp(&(b.host.as_str(), b.port))
+        });
         let listed: u64 = hosts.iter().map(|host| host.connections).sum();
         RehearsalReport {
             since: self.0.since,

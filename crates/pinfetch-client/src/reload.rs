@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pinfetch_pins::{BadPin, Host, Moment, Pin, Policy, PolicyDiff, VerifiedPath};
+use pinfetch_pins::{BadPin, Host, Moment, Pin, Policy, PolicyDiff, VerifiedPath, order};
 
 use crate::config::ConnectionKey;
 use crate::connect::Live;
@@ -133,7 +133,9 @@ pub(crate) fn swap(
             plans.push((gate, state, plan));
         }
         if !cut_off.is_empty() {
-            cut_off.sort_by(|a, b| (a.host.as_str(), a.port).cmp(&(b.host.as_str(), b.port)));
+            order::sort_by(&mut cut_off, |a, b| {
+                (a.host.as_str(), a.port).cmp(&(b.host.as_str(), b.port))
+            });
             return Err(RequestError::CutsOff(Arc::new(CutOffs(cut_off))));
         }
         for (gate, mut state, plan) in plans {

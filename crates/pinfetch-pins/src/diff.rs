@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::policy::SetView;
-use crate::{Pin, Policy};
+use crate::{Pin, Policy, order};
 
 /// The patterns that two policies differ in, sorted, each in one list alone.
 ///
@@ -69,7 +69,7 @@ impl Policy {
             }
         }
         for list in [&mut diff.gained, &mut diff.lost, &mut diff.changed] {
-            list.sort_unstable();
+            order::sort(list);
         }
         diff
     }

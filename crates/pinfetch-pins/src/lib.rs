@@ -55,6 +55,8 @@ mod hint;
 mod host;
 mod key;
 mod memory;
+#[doc(hidden)] // for pinfetch-client alone
+pub mod order;
 mod path;
 mod pin;
 mod place;

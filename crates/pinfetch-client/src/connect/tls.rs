@@ -8,12 +8,12 @@ use std::sync::{Arc, LazyLock};
 
 use pinfetch_pins::{
     Anchors, BadPin, EffectivePins, Ending, Host, Judgement, Moment, Pin, PinVerifier, Policy,
-    RevocationLists, Trust, Unpinned, VerifiedPath,
+    RevocationLists, Trust, Unpinned, VerifiedPath, order,
 };
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, DigitallySignedStruct, KeyLog, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, KeyLog, SignatureScheme, SupportedCipherSuite};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate_compression::DECOMPRESSORS;
@@ -26,7 +26,7 @@ use crate::config::{ConnectionKey, Http2Choice, Look, MinVersion};
 /// instructions for both, for SHA-384 seldom, and a handshake is full of hashes (30 µs of 500 in all).
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = rustls::crypto::ring::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| {
+    let rank = |suite: &SupportedCipherSuite| {
         use rustls::CipherSuite as Suite;
         match suite.suite() {
             Suite::TLS13_AES_128_GCM_SHA256 => 0,
@@ -35,7 +35,8 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
             | Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 2,
             _ => 3, // the others of TLS 1.2, in rustls' own order
         }
-    });
+    };
+    order::sort_by(&mut provider.cipher_suites, |a, b| rank(a).cmp(&rank(b)));
     Arc::new(provider)
 });
 
@@ -120,9 +121,15 @@ pub(crate) fn provider(look: Option<&Look>, post_quantum: bool) -> Arc<CryptoPro
 
 /// Keeps of `all` what `wanted` has, in its order.
 fn keep_in_order<T>(all: &mut Vec<T>, wanted: &[u16], number: impl Fn(&T) -> u16) {
-    let place = |one: &T| wanted.iter().position(|wanted| *wanted == number(one));
-    all.retain(|one| place(one).is_some());
-    all.sort_by_key(place);
+    let mut place = 0;
+    for wanted in wanted {
+        let rest = all.get(place..).unwrap_or_default();
+        if let Some(found) = rest.iter().position(|one| number(one) == *wanted) {
+            all.swap(place, place + found);
+            place += 1;
+        }
+    }
+    all.truncate(place);
 }
 
 /// What the policy in force demands of the path to an origin.

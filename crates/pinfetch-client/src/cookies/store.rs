@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use pinfetch_pins::order;
+
 use super::Cookie;
 use super::error::CookieError;
 use super::origin::{Origin, is_below, path_matches};
@@ -134,7 +136,9 @@ impl Store {
             .flatten()
             .filter(|entry| !entry.cookie.is_expired(now))
             .collect();
-        entries.sort_unstable_by_key(|entry| (entry.cookie.created, entry.sequence));
+        order::sort_by(&mut entries, |a, b| {
+            (a.cookie.created, a.sequence).cmp(&(b.cookie.created, b.sequence))
+        });
         entries
     }
 
@@ -156,10 +160,11 @@ impl Store {
                 }
             }
         }
-        entries.sort_unstable_by_key(|entry| {
+        let place = |entry: &Entry| {
             let cookie = &entry.cookie;
             (Reverse(cookie.path.len()), cookie.created, entry.sequence)
-        });
+        };
+        order::sort_by(&mut entries, |a, b| place(a).cmp(&place(b)));
         (entries, met_expired)
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
+use pinfetch_pins::order;
 
 use crate::connect::proxy::{Proxy, ProxyError};
 use crate::error::RequestError;
@@ -121,7 +122,7 @@ impl Proxies {
     /// What each has come to, in the order of their first use.
     pub(crate) fn stats(&self) -> Vec<ProxyStats> {
         let mut records: Vec<_> = self.lock().values().cloned().collect();
-        records.sort_unstable_by_key(|record| record.place);
+        order::sort_by(&mut records, |a, b| a.place.cmp(&b.place));
         records.iter().map(|record| record.stats()).collect()
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::{HostError, PolicyError, RuleProblem};
 use crate::host::{HostPattern, Scope};
-use crate::{Host, Pin, Places};
+use crate::{Host, Pin, Places, order};
 
 /// Compiles a [`Policy`], one pin set at a time, so that the sources of a large one need not lie in memory at once.
 #[derive(Default)]
@@ -171,7 +171,7 @@ impl PolicyBuilder {
         policy.bases.shrink_to_fit();
         policy.pins.shrink_to_fit();
         if !blocked.is_empty() {
-            blocked.sort_unstable();
+            order::sort(&mut blocked);
             blocked.dedup();
             policy.blocked = Some(blocked.into());
         }
@@ -179,7 +179,7 @@ impl PolicyBuilder {
         let mut changes: Vec<_> = ends
             .flat_map(|expiry| [expiry.at.saturating_sub(Policy::NOTICE), expiry.at])
             .collect();
-        changes.sort_unstable();
+        order::sort(&mut changes);
         changes.dedup();
         policy.changes = changes.into();
         check_trust(&policy)?;
@@ -213,7 +213,7 @@ fn problem_of(rules: &Rules, pins: &[Pin], places: &[Places]) -> Option<RuleProb
         trust,
     } = rules;
     let mut distinct: Vec<_> = pins.iter().collect();
-    distinct.sort_unstable();
+    order::sort(&mut distinct);
     distinct.dedup();
     if demand.count() as usize > distinct.len() {
         let (wanted, given) = (demand.count(), distinct.len());

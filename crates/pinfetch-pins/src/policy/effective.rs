@@ -1,7 +1,7 @@
 //! The pins in force for one host and port, owned: what one verifier enforces.
 
 use super::source::{Expiry, Mode, Trust};
-use crate::{Demand, Host, Pin, Places, VerifiedPath};
+use crate::{Demand, Host, Pin, Places, VerifiedPath, order};
 
 /// The pins in force for one host and port, owned: what one verifier enforces.
 ///
@@ -89,8 +89,8 @@ impl EffectivePins {
         mut patterns: Vec<Box<str>>,
         mut pins: Vec<Pin>,
     ) -> Self {
-        patterns.sort_unstable();
-        pins.sort_unstable();
+        order::sort(&mut patterns);
+        order::sort(&mut pins);
         pins.dedup();
         Self {
             host,
@@ -120,7 +120,9 @@ impl EffectivePins {
             share.expires.map(|expiry| Ending { pattern, expiry })
         };
         let mut endings: Vec<_> = shares.iter().filter_map(ending).collect();
-        endings.sort_unstable_by(|a, b| (a.expiry, &a.pattern).cmp(&(b.expiry, &b.pattern)));
+        order::sort_by(&mut endings, |a, b| {
+            (a.expiry, &a.pattern).cmp(&(b.expiry, &b.pattern))
+        });
         let refused = shares.iter().filter(|share| share.is_refused);
         let refusal = refused
             .filter_map(ending)
@@ -152,7 +154,7 @@ impl EffectivePins {
         if patterns.is_empty() {
             return None;
         }
-        patterns.sort_unstable();
+        order::sort(&mut patterns);
         let mut places = vec![Places::NONE; self.pins.len()];
         for share in shares.iter().filter(|share| counts(share.mode)) {
             for (index, pin) in share.pins.iter().enumerate() {
