@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use http::HeaderMap;
 use pinfetch_pins::{BadPin, Pin, VerifiedPath, VerifyError};
@@ -484,7 +485,13 @@ pub(crate) async fn present(route: Route<'_>, tls: &OriginTls) -> Result<Present
 }
 
 /// Opens the way to the server, through the proxy if there is one.
-async fn open(route: Route<'_>) -> Result<Way, RequestError> {
+///
+/// Boxed, so that its code is there once: a future's is compiled again in every crate that polls it.
+fn open(route: Route<'_>) -> BoxFuture<'_, Result<Way, RequestError>> {
+    Box::pin(open_unboxed(route))
+}
+
+async fn open_unboxed(route: Route<'_>) -> Result<Way, RequestError> {
     let Route {
         dialing,
         key,
