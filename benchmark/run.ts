@@ -275,7 +275,7 @@ async function report(): Promise<void> {
     .filter(({ name }) => DRAWN.includes(name))
     .map((test) => ({ title: test.name, rows: rows(test) }))
     .filter((panel) => panel.rows.length > 0)
-  const pictures = panels.length > 0 && !options.quick ? await plot(panels) : null
+  const pictures = isWhole ? await plot(panels) : null
   if (pictures !== null) {
     await writeFile(`${out}/cpu-light.svg`, pictures.light)
     await writeFile(`${out}/cpu-dark.svg`, pictures.dark)

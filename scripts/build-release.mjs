@@ -9,11 +9,12 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { GLIBC, platformOf, problemsOf } from './addon.mjs'
+import { compiler, flagsOf } from './pgo.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/[/\\]$/, '')
 process.chdir(root)
 const { napi } = JSON.parse(readFileSync('package.json', 'utf8'))
-const triple = process.argv[2] ?? hostTriple()
+const triple = process.argv[2] ?? compiler().host
 if (!napi.targets.includes(triple)) {
   console.error(`${triple} is no target: there are ${napi.targets.join(', ')}`)
   process.exit(2)
@@ -30,6 +31,7 @@ const isLinux = triple.includes('-linux-')
 const isMusl = triple.endsWith('-musl')
 // the last prefix that fits wins with rustc and with C compilers alike
 const rustFlags = names.toReversed().map(([from, to]) => `--remap-path-prefix=${from}=${to}`)
+rustFlags.push(...flagsOf(triple, CARGO_TARGET_DIR))
 if (isMusl) rustFlags.push('-Ctarget-feature=-crt-static') // a static C library could not be loaded into Node
 const cFlags = names.toReversed().map(([from, to]) => `-ffile-prefix-map=${from}=${to}`)
 
@@ -63,10 +65,4 @@ process.exitCode = problems.length > 0 ? 1 : 0
 function libraryOf(triple) {
   if (triple.includes('-windows-')) return 'pinfetch_node.dll'
   return `libpinfetch_node.${triple.includes('-darwin') ? 'dylib' : 'so'}`
-}
-
-function hostTriple() {
-  const { stdout, error } = spawnSync('rustc', ['-vV'], { encoding: 'utf8' })
-  if (error) throw error
-  return /^host: (.+)$/m.exec(stdout)?.[1] ?? ''
 }

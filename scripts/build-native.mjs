@@ -1,0 +1,32 @@
+// Builds the addon for this machine, with `native.cjs` and its types: `npm run build:native`.
+//
+// With its profile where there is one (scripts/pgo.mjs): then for a named target, whose flags are not those of build scripts.
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { compiler, flagsOf, withFlags } from './pgo.mjs'
+
+const { host } = compiler()
+const flags = flagsOf(host)
+const { status, error } = spawnSync(
+  'npx',
+  [
+    ...['--no-install', 'napi', 'build', '--platform', '--release'],
+    ...[
+      '--manifest-path',
+      'crates/pinfetch-node/Cargo.toml',
+      '--package-json-path',
+      'package.json',
+    ],
+    ...['--output-dir', '.', '--js', 'native.cjs', '--dts', 'native.d.cts'],
+    ...(flags.length > 0 ? ['--target', host] : []),
+    ...process.argv.slice(2),
+  ],
+  {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    env: withFlags(flags),
+    shell: process.platform === 'win32', // npx is a script there
+    stdio: 'inherit',
+  },
+)
+if (error) throw error
+process.exitCode = status ?? 1
