@@ -264,9 +264,18 @@ export class Response {
     return copy
   }
 
-  /** The same as a global `Response`, which takes the body over. */
+  /**
+   * The same as a global `Response`, which takes the body over.
+   *
+   * @throws {RangeError} for a status above 599, which a `Response` of the fetch standard cannot have; the body is left as it is
+   */
   toWeb(): globalThis.Response {
     const { status, statusText } = this
+    if (status > 599) {
+      throw new RangeError(
+        `the status ${status} has no global Response: those have one of 200 to 599 (fetch standard, Response constructor)`,
+      )
+    }
     const web = new globalThis.Response(this.body as BodyInit | null, {
       status,
       statusText,

@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { linkSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { FORMATS } from '../../src/policy/formats/formats.js'
@@ -35,6 +37,21 @@ describe('pinfetch import', () => {
       stderr: `pinfetch: ${out}: is there already: give another name, or --force (EEXIST)\n`,
     })
     expect(await command.run([...args, '--force'])).toMatchObject({ code: 0 })
+  })
+
+  test('puts what it writes by --force in place whole', async () => {
+    const [out, old] = [command.path('whole.json'), command.path('old.json')]
+    writeFileSync(out, 'before', { mode: 0o640 })
+    linkSync(out, old) // has what `out` had, unless that was written over
+    const args = ['import', 'okhttp', join(samples, 'Pins.kt'), '--force', '--out']
+    expect(await command.run([...args, out])).toMatchObject({ code: 0 })
+    expect(JSON.parse(readFileSync(out, 'utf8'))).toHaveProperty('hosts')
+    expect([readFileSync(old, 'utf8'), statSync(out).mode & 0o777]).toEqual(['before', 0o640])
+    const pipe = command.path('pipe') // is no file, and stays
+    execFileSync('mkfifo', [pipe])
+    const [told, read] = await Promise.all([command.run([...args, pipe]), readFile(pipe, 'utf8')])
+    expect(told).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect([read, statSync(pipe).isFIFO()]).toEqual([readFileSync(out, 'utf8'), true])
   })
 
   test('writes nothing where something is lost and --strict', async () => {

@@ -104,6 +104,17 @@ describe.each([
     await expect(rest()).rejects.toMatchObject({ code: 'ERR_TIMEOUT', phase: 'body', limit: 300 })
   })
 
+  test('a status above 599 has no global Response, and its body is still there', async () => {
+    await using server = await startGenuine({ alpn })
+    await using client = clientOf(server)
+    expect((await client.get(server.at('/status/599'))).toWeb().status).toBe(599)
+    const response = await client.get(server.at('/status/700'))
+    expect(response.status).toBe(700)
+    expect(() => response.toWeb()).toThrow(/status 700 has no global Response/)
+    expect(response.bodyUsed).toBe(false)
+    await response.text()
+  })
+
   test('a body of a gibibyte passes through in little memory', async () => {
     await using server = await startGenuine({ alpn })
     await using client = clientOf(server, { timeout: 0 })

@@ -8,6 +8,7 @@ import { FORMATS, type PolicyFormat } from '../policy/formats/formats.js'
 import { readNamedText } from './arguments.js'
 import { codeOf, EXIT, FileError, UsageError } from './exit.js'
 import { print, remark } from './output.js'
+import { putFile } from './replace-file.js'
 
 /** The options of both. */
 export const CONVERSION_OPTIONS = {
@@ -98,7 +99,8 @@ function textOf({ kind, line, column, message }: ConversionRemark, name: string)
 
 async function writeNew(out: string, text: string, force: boolean): Promise<void> {
   try {
-    await writeFile(out, text, { flag: force ? 'w' : 'wx' })
+    if (force) await putFile(out, text)
+    else await writeFile(out, text, { flag: 'wx' })
   } catch (cause) {
     if (codeOf(cause) === 'EEXIST')
       throw new FileError(`${out}: is there already: give another name, or --force`, 'EEXIST')

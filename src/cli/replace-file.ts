@@ -1,7 +1,7 @@
 // A file replaced whole: nobody reads half of it, and nobody's edit is lost.
 
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, readFile, realpath, stat } from 'node:fs/promises'
+import { type FileHandle, readFile, realpath, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { putInPlace } from '../replace-file.js'
 import { FileError } from './exit.js'
@@ -24,10 +24,18 @@ export async function replaceFile(name: string, expected: Buffer, content: strin
   }
 }
 
-/** Puts `content` in place of what the file `name` holds; one that is not there yet gets `mode`. */
-export async function putFile(name: string, content: string, mode: number): Promise<void> {
+/**
+ * Puts `content` in place of what the file `name` holds; one that is not there yet gets `mode`. What is no file, such as
+ * `/dev/stdout`, is written to.
+ */
+export async function putFile(
+  name: string,
+  content: string,
+  mode: number = 0o666 & ~process.umask(),
+): Promise<void> {
   const path = await realpath(name).catch(() => name) // a symbolic link stays one
   const known = await stat(path).catch(() => null)
+  if (known !== null && !known.isFile()) return writeFile(path, content)
   await writeWhole(path, content, known === null ? mode : known.mode & 0o7777)
 }
 

@@ -1,6 +1,5 @@
 // `pinfetch report`: a survey as a page, and a report of a bad pin for people.
 
-import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import type { VerifyPolicy } from '../../index.js'
 import {
@@ -14,6 +13,7 @@ import {
 } from '../arguments.js'
 import { EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
+import { putFile } from '../replace-file.js'
 import {
   readSurveyOptions,
   SURVEY_HELP,
@@ -161,7 +161,7 @@ function parsed(text: string): unknown {
 
 async function write(out: string, html: string): Promise<void> {
   try {
-    await writeFile(out, html)
+    await putFile(out, html)
   } catch (cause) {
     throw FileError.of(out, cause)
   }
