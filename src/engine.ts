@@ -24,6 +24,7 @@ import { ask } from './lookup.js'
 import { type PatternMetrics, readMetrics } from './metrics.js'
 import { answer, describePath, type NativeEngine, startEngine, toError } from './native.js'
 import { noOption } from './nearest.js'
+import { isCount, wrongCount } from './numbers.js'
 import type { Settings } from './options.js'
 import {
   type BodyPiece,
@@ -833,16 +834,8 @@ export function configureEngine(options: EngineOptions): void {
   for (const name of Object.keys(options))
     if (name !== 'threads') throw invalidOption(name, noOption('an engine', name, ['threads']))
   const wanted: unknown = options.threads ?? 1
-  if (
-    typeof wanted !== 'number' ||
-    !Number.isInteger(wanted) ||
-    wanted < 1 ||
-    wanted > MOST_THREADS
-  )
-    throw invalidOption(
-      'threads',
-      `threads is ${typeof wanted === 'number' ? wanted : nameOf(wanted)}: give a whole number from 1 to ${MOST_THREADS}`,
-    )
+  if (!isCount(wanted, 1, MOST_THREADS))
+    throw invalidOption('threads', wrongCount('threads', wanted, 1, MOST_THREADS))
   if (ofEnvironment !== undefined && wanted !== threads)
     throw invalidArgument(
       'the engine runs already: call configureEngine before the first client is made',

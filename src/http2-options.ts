@@ -2,6 +2,7 @@
 
 import { invalidOption, nameOf, type PolicyError } from './errors.js'
 import { nearestOf } from './nearest.js'
+import { isCount, wrongCount } from './numbers.js'
 import type { Profile } from './profiles/profile.js'
 import { Http2, type Writer } from './wire.js'
 
@@ -145,13 +146,8 @@ function ownOptions<Options extends object>(
 }
 
 function count(place: string, value: unknown, least: number, most: number): number {
-  if (typeof value !== 'number') throw wrong(place, value, 'a number')
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw invalidOption(
-      'http2',
-      `${place} is ${value}: give a whole number from ${least} to ${most}`,
-    )
-  return value
+  if (isCount(value, least, most)) return value
+  throw invalidOption('http2', wrongCount(place, value, least, most))
 }
 
 function wrong(place: string, value: unknown, wanted: string): PolicyError {

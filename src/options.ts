@@ -7,6 +7,7 @@ import { handleOfLivePolicy, LivePolicy } from './live-policy.js'
 import { LOG_LEVELS, type Logger } from './logger.js'
 import type { LookupFunction } from './lookup.js'
 import { nearestOf } from './nearest.js'
+import { isCount, wrongCount } from './numbers.js'
 import type { ClientState } from './pending.js'
 import {
   Reporter,
@@ -643,14 +644,8 @@ function count(
   most: number,
 ): number {
   const value = givenOr(given, option, fallback)
-  if (typeof value !== 'number') throw wrongType(option, value, 'a number')
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw invalidOption(
-      option,
-      `${option} is ${value}: give a whole number from ${least} to ${most}`,
-    )
-  }
-  return value
+  if (isCount(value, least, most)) return value
+  throw invalidOption(option, wrongCount(option, value, least, most))
 }
 
 function milliseconds(given: Given, option: keyof ClientOptions, fallback: number): number {

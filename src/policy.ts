@@ -1,6 +1,7 @@
 import { invalidOption, nameOf, PolicyError, type PolicyLocation } from './errors.js'
 import { type CompiledPolicy, compilePolicy, lookUpPolicy } from './native.js'
 import { nearestOf, noOption } from './nearest.js'
+import { isCount, wrongCount } from './numbers.js'
 import { type CaSetSource, type CaSetsInput, caSetSource, expandSets } from './policy/ca-sets.js'
 import type { VerifyPolicy } from './policy/signature.js'
 import type { WatchedPolicy, WatchOptions } from './policy/watch.js'
@@ -400,8 +401,8 @@ class SetWriter {
   #require(pattern: string, value: unknown): void {
     const out = this.#out
     if (typeof value === 'number') {
-      if (!Number.isInteger(value) || value < 1 || value > 0xffff_ffff)
-        throw badSet(pattern, `require is ${value}: give a whole number from 1`)
+      if (!isCount(value, 1, 0xffff_ffff))
+        throw badSet(pattern, wrongCount('require', value, 1, 0xffff_ffff))
       out.u8(0)
       out.u32(value)
       return

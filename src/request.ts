@@ -4,6 +4,7 @@ import { CookieJar, handleOf } from './cookies.js'
 import { invalidArgument, nameOf } from './errors.js'
 import type { Handler } from './handler.js'
 import { type Headers, isFieldValue } from './headers.js'
+import { isCount, wrongCount } from './numbers.js'
 import { Extra, Http2, RedirectMode as RedirectModes, Writer } from './wire.js'
 
 /** Header fields of a request: an object of values or lists of values, or pairs, a `Headers` or a `Map`. */
@@ -411,11 +412,8 @@ function listOf<T>(option: string, given: readonly T[]): readonly T[] {
 }
 
 function readCount(option: string, given: unknown, least: number, most: number): number {
-  if (typeof given === 'number' && Number.isInteger(given) && given >= least && given <= most)
-    return given
-  throw invalidArgument(
-    `${option} is ${typeof given === 'number' ? given : nameOf(given)}: give a whole number from ${least} to ${most}`,
-  )
+  if (isCount(given, least, most)) return given
+  throw invalidArgument(wrongCount(option, given, least, most))
 }
 
 /** `url`, where it is relative, as `base` has it. One that cannot be read is left to the engine, which says why. */

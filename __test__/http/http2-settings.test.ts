@@ -279,7 +279,7 @@ test.each([
   [{ maxFrameSize: 16_383 }, 'http2.maxFrameSize is 16383'],
   [{ maxFrameSize: 2 ** 24 }, 'http2.maxFrameSize is 16777216'],
   [{ headerTableSize: -1 }, 'http2.headerTableSize is -1'],
-  [{ maxConcurrentStreams: '5' }, 'http2.maxConcurrentStreams is a string: give a number'],
+  [{ maxConcurrentStreams: '5' }, 'http2.maxConcurrentStreams is a string: give a whole number'],
   [{ connections: 0 }, 'http2.connections is 0'],
   [{ keepAlive: 5 }, 'http2.keepAlive is a number: give an object, true or false'],
   [

@@ -4,6 +4,7 @@
 import { type BadPinReport, invalidOption, nameOf, PinfetchError } from '../errors.js'
 import { type Logger, log } from '../logger.js'
 import { noOption } from '../nearest.js'
+import { isCount, wrongCount } from '../numbers.js'
 import type { ClientOptions } from '../options.js'
 import { type RequestInit, readHeaders } from '../request.js'
 import type { Response } from '../response.js'
@@ -394,11 +395,8 @@ function readFields(value: unknown): RequestInit['headers'] {
 
 function whole(own: ReadonlyMap<string, unknown>, name: string, by: number): number {
   const value = own.get(name) ?? by
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 0xffff_fffe)
-    throw wrong(
-      `reportTo.${name} is ${typeof value === 'number' ? value : nameOf(value)}: give a whole number from 1`,
-    )
-  return value
+  if (isCount(value, 1, 0xffff_fffe)) return value
+  throw wrong(wrongCount(`reportTo.${name}`, value, 1, 0xffff_fffe))
 }
 
 function wrong(message: string): Error {
