@@ -2,14 +2,14 @@
 //
 // Linux goes through cargo-zigbuild (`pip install cargo-zigbuild ziglang`), which links against the C library of the
 // oldest system that is supported, whatever the building one has; macOS and Windows through cargo. No path of
-// this machine gets in.
+// this machine gets in. Without the profile of scripts/pgo.mjs: docs/decisions/012 says why, and what is next.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { GLIBC, platformOf, problemsOf } from './addon.mjs'
-import { compiler, flagsOf } from './pgo.mjs'
+import { compiler } from './pgo.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/[/\\]$/, '')
 process.chdir(root)
@@ -31,7 +31,6 @@ const isLinux = triple.includes('-linux-')
 const isMusl = triple.endsWith('-musl')
 // the last prefix that fits wins with rustc and with C compilers alike
 const rustFlags = names.toReversed().map(([from, to]) => `--remap-path-prefix=${from}=${to}`)
-rustFlags.push(...flagsOf(triple, CARGO_TARGET_DIR))
 if (isMusl) rustFlags.push('-Ctarget-feature=-crt-static') // a static C library could not be loaded into Node
 const cFlags = names.toReversed().map(([from, to]) => `-ffile-prefix-map=${from}=${to}`)
 
