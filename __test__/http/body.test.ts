@@ -127,7 +127,7 @@ describe.each([
       most = Math.max(most, process.memoryUsage.rss() - before)
     }
     expect(length).toBe(1 << 30)
-    expect(most).toBeLessThan(192 << 20) // that of the test runner, whose garbage comes and goes, included
+    expect(most).toBeLessThan(128 << 20) // that of the test runner, whose garbage comes and goes, included
   }, 120_000)
 
   test('pins that change end a body that nobody reads', async () => {

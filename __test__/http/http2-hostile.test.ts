@@ -6,7 +6,7 @@ import { startGenuine } from '../testkit.js'
 
 const MEBIBYTE = 1 << 20
 /** The peers live in this process, and the sockets of Bun and Deno keep what a client is slow to take. */
-const LITTLE = ('Bun' in globalThis || 'Deno' in globalThis ? 1024 : 64) * MEBIBYTE
+const LITTLE = ('Bun' in globalThis || 'Deno' in globalThis ? 512 : 64) * MEBIBYTE
 
 function clientOf({ pki }: RawHttp2, options: ClientOptions = {}): Client {
   const { hostname, ca, certificates } = pki
