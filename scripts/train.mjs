@@ -5,7 +5,7 @@
 // benchmark does, and llvm-profdata of the compiler's LLVM: `rustup component add llvm-tools`, or Debian's llvm-22, or
 // LLVM_PROFDATA. Build first, and again afterwards.
 import { spawnSync } from 'node:child_process'
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compiler, manifestsDigest, profileOf, withFlags } from './pgo.mjs'
@@ -27,7 +27,7 @@ try {
     withFlags([`-Cprofile-generate=${counts}`]),
   )
   const addon = join(target, 'counting.node')
-  run('cp', [join(target, host, 'release/libpinfetch_node.so'), addon])
+  copyFileSync(join(target, host, 'release/libpinfetch_node.so'), addon)
   const env = { ...process.env, NAPI_RS_NATIVE_LIBRARY_PATH: addon }
   const [major] = process.versions.node.split('.')
   const client = ['--clients', `pinfetch (Node ${major})`]
