@@ -1,12 +1,11 @@
 // Builds the addon for this machine, with `native.cjs` and its types: `npm run build:native`.
 //
-// With its profile where there is one (scripts/pgo.mjs): then for a named target, whose flags are not those of build scripts.
+// For a named target: its flags are not those of build scripts.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { compiler, flagsOf, withFlags } from './pgo.mjs'
 
 const { host } = compiler()
-const flags = flagsOf(host)
 const { status, error } = spawnSync(
   'npx',
   [
@@ -18,12 +17,12 @@ const { status, error } = spawnSync(
       'package.json',
     ],
     ...['--output-dir', '.', '--js', 'native.cjs', '--dts', 'native.d.cts'],
-    ...(flags.length > 0 ? ['--target', host] : []),
+    ...['--target', host],
     ...process.argv.slice(2),
   ],
   {
     cwd: fileURLToPath(new URL('..', import.meta.url)),
-    env: withFlags(flags),
+    env: withFlags(flagsOf(host)),
     shell: process.platform === 'win32', // npx is a script there
     stdio: 'inherit',
   },

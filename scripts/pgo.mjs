@@ -1,4 +1,4 @@
-// Profile-guided optimisation of the addon: what rustc needs to know for it. docs/decisions/012 says why and how.
+// How rustc compiles the addon: small, and by its profile. docs/decisions/012 says why and how.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -32,24 +32,34 @@ export function manifestsDigest() {
   return hash.digest('hex')
 }
 
+/** Ciphers and hashes of PKCS#12 and of encrypted keys, done once a client: their small versions, as fast as that needs. */
+const COMPACT = [
+  '--cfg=aes_backend="soft"',
+  '--cfg=aes_backend_soft="compact"',
+  '--cfg=sha2_backend_soft="compact"',
+]
+
+/** With counters, what is compiled must be what the profile is used for: small functions are not copied before. */
+export const COUNTED = ['-Cllvm-args=-disable-preinline=true']
+
 /**
- * The flags with which rustc optimises the addon for the Rust target `triple`: none where there is no profile for it, or
- * none for this very compiler, since the names of functions differ from one to the next; then the addon is the same but
- * slower, and stderr says so.
+ * The flags with which rustc compiles the addon for the Rust target `triple`. Those of a profile are not among them where
+ * there is none for it, or none for this very compiler, since the names of functions differ from one to the next; then
+ * the addon is the same but slower, and stderr says so.
  */
 export function flagsOf(
   triple,
   targetFolder = process.env.CARGO_TARGET_DIR ?? join(root, 'target'),
 ) {
   const { data, note } = profileOf(triple)
-  if (!existsSync(data)) return []
+  if (!existsSync(data)) return COMPACT
   const { rustc: wanted, manifests } = JSON.parse(readFileSync(note, 'utf8'))
   const { rustc } = compiler()
   if (rustc !== wanted) {
     console.error(
       `The addon is optimised without its profile, which is for ${wanted}: this is ${rustc}.`,
     )
-    return []
+    return COMPACT
   }
   if (manifests !== manifestsDigest()) {
     console.error(
@@ -65,22 +75,22 @@ export function flagsOf(
     mkdirSync(folder, { recursive: true })
     writeFileSync(copy, bytes)
   }
+  // what is not hot is made small, and seldom copied into its callers: in programs of every size
   const options = {
-    // what is not hot is made small, and seldom copied into its callers: in programs of every size
     'pgso-lwss-only': false,
-    'pgso-cutoff-instr-prof': 950_000,
-    'inline-threshold': 50,
-    'inlinehint-threshold': 75,
+    'pgso-cutoff-instr-prof': 850_000,
+    'inline-threshold': 10,
+    'inlinehint-threshold': 30,
     'inlinecold-threshold': 5,
-    'hot-callsite-threshold': 200,
+    'hot-callsite-threshold': 100,
+    'disable-icp': true,
   }
   const llvm = Object.entries(options).map(([name, value]) => `-Cllvm-args=-${name}=${value}`)
-  return [`-Cprofile-use=${copy}`, ...llvm]
+  return [...COMPACT, ...COUNTED, `-Cprofile-use=${copy}`, ...llvm]
 }
 
 /** The environment in which cargo compiles for a target with `flags`, after those that the caller gave. */
 export function withFlags(flags, env = process.env) {
-  if (flags.length === 0) return env
   const { RUSTFLAGS = '', CARGO_ENCODED_RUSTFLAGS, ...rest } = env
   const given = CARGO_ENCODED_RUSTFLAGS?.split('\x1f') ?? RUSTFLAGS.split(' ')
   return { ...rest, CARGO_ENCODED_RUSTFLAGS: [...given.filter(Boolean), ...flags].join('\x1f') }

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { compiler, manifestsDigest, profileOf, withFlags } from './pgo.mjs'
+import { COUNTED, compiler, manifestsDigest, profileOf, withFlags } from './pgo.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { CARGO_TARGET_DIR = join(root, 'target') } = process.env
@@ -24,7 +24,7 @@ try {
       ...['build', '--release', '--locked', '--package', 'pinfetch-node'],
       ...['--target', host, '--target-dir', target],
     ],
-    withFlags([`-Cprofile-generate=${counts}`]),
+    withFlags([...COUNTED, `-Cprofile-generate=${counts}`]),
   )
   const addon = join(target, 'counting.node')
   copyFileSync(join(target, host, 'release/libpinfetch_node.so'), addon)

@@ -248,7 +248,7 @@ fn check_trust(policy: &Policy) -> Result<(), PolicyError> {
     }
     let mut ports: Vec<u16> = policy.sets.iter().map(|set| set.port).collect();
     ports.push(0);
-    ports.sort_unstable();
+    order::sort(&mut ports);
     ports.dedup();
     for set in policy.sets.iter().filter(|set| set.pins > 0) {
         let base = policy.base(set);
