@@ -206,6 +206,12 @@ test('misuse rejects and never throws', async () => {
     code: 'ERR_INVALID_URL',
   })
   await expect(client.get('/relative')).rejects.toMatchObject({ code: 'ERR_INVALID_URL' })
+  const long = `https://api.example.test/${'a'.repeat(1_000_000)}`
+  await expect(client.get(long)).rejects.toMatchObject({
+    message: `invalid URL "${long.slice(0, 200)}"… (1000025 bytes): uri too long`,
+    code: 'ERR_INVALID_URL',
+    input: long,
+  })
   expect(await server.stats()).toMatchObject({ accepted: 0 })
 })
 

@@ -201,7 +201,7 @@ pub enum RequestError {
         problem: Arc<str>,
     },
     /// The URL cannot be requested.
-    #[error("invalid URL {url:?}: {problem}")]
+    #[error("invalid URL {}: {problem}", quoted(.url))]
     Url {
         /// As it was given, without credentials.
         url: Arc<str>,
@@ -217,6 +217,15 @@ pub enum RequestError {
 }
 
 /// A moment, in words.
+/// A URL may have megabytes: its beginning is enough to recognise it by.
+fn quoted(url: &str) -> String {
+    const ENOUGH: usize = 200;
+    match url.char_indices().nth(ENOUGH) {
+        Some((end, _)) => format!("{:?}… ({} bytes)", url.split_at(end).0, url.len()),
+        None => format!("{url:?}"),
+    }
+}
+
 fn on(at: i64) -> String {
     u64::try_from(at).map_or_else(
         |_| String::new(),

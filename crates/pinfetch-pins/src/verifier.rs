@@ -592,12 +592,12 @@ fn refusal(error: &webpki::Error) -> VerifyError {
         E::CaUsedAsEndEntity
         | E::EndEntityUsedAsCa
         | E::RequiredEkuNotFoundContext(_)
-        | E::EmptyEkuExtension => VerifyError::InvalidPurpose(error.to_string()),
+        | E::EmptyEkuExtension => VerifyError::InvalidPurpose(words(error)),
         E::InvalidSignatureForPublicKey
         | E::SignatureAlgorithmMismatch
         | E::UnsupportedSignatureAlgorithmContext(_)
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-            VerifyError::BadSignature(error.to_string())
+            VerifyError::BadSignature(words(error))
         }
         E::BadDer
         | E::BadDerTime
@@ -607,7 +607,7 @@ fn refusal(error: &webpki::Error) -> VerifyError {
         | E::MalformedDnsIdentifier
         | E::UnsupportedCertVersion
         | E::InvalidSerialNumber
-        | E::InvalidCertValidity => VerifyError::BadEncoding(error.to_string()),
+        | E::InvalidCertValidity => VerifyError::BadEncoding(words(error)),
         E::MaximumNameConstraintComparisonsExceeded
         | E::MaximumPathBuildCallsExceeded
         | E::MaximumPathDepthExceeded
@@ -616,7 +616,43 @@ fn refusal(error: &webpki::Error) -> VerifyError {
         | E::PathLenConstraintViolated
         | E::MalformedNameConstraint
         | E::InvalidNetworkMaskConstraint
-        | E::UnsupportedNameType => VerifyError::Constraint(error.to_string()),
-        _ => VerifyError::Invalid(error.to_string()), // webpki's enum is open-ended
+        | E::UnsupportedNameType => VerifyError::Constraint(words(error)),
+        _ => VerifyError::Invalid(words(error)), // webpki's enum is open-ended
     }
+}
+
+/// What an error of webpki says, which itself has names only.
+fn words(error: &webpki::Error) -> String {
+    use webpki::Error as E;
+    let words = match error {
+        E::CaUsedAsEndEntity => {
+            "the server's own is a certificate authority's (CA:TRUE), as self-signed ones often are"
+        }
+        E::EndEntityUsedAsCa => "one that is not a certificate authority's has issued another",
+        E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
+            "its extended key usage does not name server authentication"
+        }
+        E::InvalidSignatureForPublicKey => "it was not made by the key of the issuer",
+        E::SignatureAlgorithmMismatch => "the certificate names two algorithms for it",
+        E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            "its algorithm is not accepted, or not with a key of this kind"
+        }
+        E::BadDer => "it is not DER",
+        E::BadDerTime => "a time in it is malformed",
+        E::TrailingData(_) => "bytes follow the end of a field",
+        E::MalformedExtensions => "its extensions are malformed",
+        E::ExtensionValueInvalid => "an extension of it is malformed",
+        E::MalformedDnsIdentifier => "a DNS name in it is malformed",
+        E::UnsupportedCertVersion => "it is not of version 3",
+        E::InvalidSerialNumber => "its serial number is malformed",
+        E::InvalidCertValidity => "it ends before it begins",
+        E::NameConstraintViolation => "a name is not among those that the CA may certify",
+        E::PathLenConstraintViolated => "more CAs are below it than it allows",
+        E::MalformedNameConstraint | E::InvalidNetworkMaskConstraint => "it is malformed",
+        E::UnsupportedNameType => "it is about names of an unknown kind",
+        E::UnsupportedCriticalExtension => "it has a critical extension that is not known",
+        _ => return error.to_string(),
+    };
+    words.to_owned()
 }
