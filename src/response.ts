@@ -111,7 +111,7 @@ export class Response {
     return this.#headers
   }
 
-  /** The URL that was requested, or to which redirects have led, in canonical form. */
+  /** The URL that was requested, or to which redirects have led, in canonical form, without its fragment. */
   get url(): string {
     return responseUrl(this.#chunk, this.#at) ?? this.#requestUrl
   }

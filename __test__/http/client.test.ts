@@ -189,6 +189,16 @@ test('a signal without a reason, which fires while a body is read, ends in an Ab
   await expect(reading).rejects.toThrow(AbortError)
 })
 
+test('the URL of a response is in canonical form, without a fragment', async () => {
+  await using server = await startGenuine()
+  await using client = clientOf(server)
+  const plain = server.at('/a')
+  const odd = plain.replace('https://', 'HTTPS://').replace(/a$/, 'b/../a')
+  for (const url of [plain, `${plain}#f`, `${odd}#f`, odd]) {
+    expect((await client.get(url)).url).toBe(plain)
+  }
+})
+
 test('misuse rejects and never throws', async () => {
   await using server = await startGenuine()
   await using client = clientOf(server)

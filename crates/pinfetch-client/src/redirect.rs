@@ -80,7 +80,7 @@ fn next(
     mut target: crate::target::Target,
     url: &Url,
 ) -> Prepared {
-    target.url = Some(without_fragment(url));
+    target.url.get_or_insert_with(|| url.as_str().into());
     // steps 12 and 13 of the standard: what is asked for is a page to look at
     let becomes_get = match status {
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => request.method == Method::POST,
@@ -137,10 +137,4 @@ fn text_of(value: &[u8]) -> String {
         |_| value.iter().copied().map(char::from).collect(),
         str::to_owned,
     )
-}
-
-fn without_fragment(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_fragment(None);
-    url.into()
 }

@@ -36,7 +36,7 @@ pub(crate) struct Destination {
 pub(crate) struct Target {
     pub(crate) destination: Arc<Destination>,
     path: PathAndQuery,
-    /// The canonical URL, where it differs from the text.
+    /// The canonical URL without its fragment, where it differs from the text.
     pub(crate) url: Option<String>,
 }
 
@@ -173,7 +173,7 @@ fn split_plain(text: &str) -> Option<(&str, &str)> {
 /// Parses as the URL standard does.
 fn read(config: &Config, fields: &[Field], text: &str) -> Result<Target, RequestError> {
     let Parsed {
-        url,
+        mut url,
         scheme,
         host,
         port,
@@ -205,6 +205,7 @@ fn read(config: &Config, fields: &[Field], text: &str) -> Result<Target, Request
         http1_fields,
         host_line,
     };
+    url.set_fragment(None);
     Ok(Target {
         destination: Arc::new(destination),
         path,
