@@ -241,6 +241,16 @@ test('what comes on an idle connection ends it', async () => {
   expect(server.heads.length).toBe(3)
 })
 
+test('a body of which more is promised than there is memory ends where it ends', async () => {
+  await using server = await startRaw((socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${2 ** 53 - 2}\r\n\r\n`)
+    socket.end(Buffer.alloc(3 << 20))
+  })
+  await using client = new Client({ maxResponseBytes: Number.MAX_SAFE_INTEGER })
+  const response = await client.get(server.url)
+  await expect(response.bytes()).rejects.toMatchObject({ code: 'ERR_CONNECTION_CLOSED' })
+})
+
 test('interim responses are passed over, up to a limit', async () => {
   let count = 3
   await using server = await startRaw((socket) =>

@@ -24,6 +24,8 @@ pub(crate) const SMALL: usize = 64 * 1024;
 const FIRST_RESERVE: usize = 64 * 1024;
 /// How much more is reserved at once than has come.
 const MOST_RESERVE: usize = 64 << 20;
+/// How much is reserved at once since the server has promised it: it may promise more than there is memory.
+const MOST_TRUSTED: usize = 512 << 20;
 
 /// The body of a response.
 #[derive(Debug)]
@@ -302,7 +304,7 @@ impl Streaming {
     /// room of `whole` whenever it has become larger, before anything is written there.
     ///
     /// # Errors
-    /// As [`collect`](Self::collect).
+    /// As [`collect`](Self::collect); [`RequestError::BodyTooLarge`] where memory has no room for more, too.
     pub async fn collect_after(
         &mut self,
         mut whole: Vec<u8>,
@@ -323,8 +325,12 @@ impl Streaming {
             let room = whole.capacity() - whole.len();
             if room == 0 {
                 // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
-                let rest = promised.saturating_sub(whole.len());
-                whole.reserve_exact(rest.max(whole.len().min(MOST_RESERVE)));
+                let rest = promised.saturating_sub(whole.len()).min(MOST_TRUSTED);
+                whole
+                    .try_reserve_exact(rest.max(whole.len().min(MOST_RESERVE)))
+                    .map_err(|_| RequestError::BodyTooLarge {
+                        limit: whole.len() as u64,
+                    })?;
                 prepare(whole.spare_capacity_mut());
                 continue;
             }

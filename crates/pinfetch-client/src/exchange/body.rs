@@ -5,9 +5,6 @@ use bytes::Bytes;
 use super::fields::Fields;
 use super::{Fault, http1, http2};
 
-/// How much is reserved on the word of a Content-Length alone: a server may promise what it never sends.
-const TRUSTED_RESERVE: u64 = 1 << 20;
-
 /// The body of a response that has begun. Dropped before its end, it gives the connection or stream up.
 pub(crate) enum Body {
     /// All of it came with the header section; its connection serves others already.
@@ -67,7 +64,7 @@ impl Body {
         }
     }
 
-    /// The whole body, of at most `limit` bytes.
+    /// The whole body, of at most `limit` bytes: so many as may be set aside at once.
     pub(crate) async fn collect(&mut self, limit: u64) -> Result<Bytes, BodyError> {
         let left = self.left();
         if left.is_some_and(|left| left > limit) {
@@ -86,22 +83,8 @@ impl Body {
         let Some(second) = self.next(first.len(), limit).await? else {
             return Ok(first); // one piece: no copy
         };
-        let promised = left.unwrap_or(0);
-        let mut whole = Vec::with_capacity(reserve(promised, first.len() + second.len()));
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&second);
+        let mut whole = [first, second].concat();
         while let Some(bytes) = self.next(whole.len(), limit).await? {
-            if whole.len() as u64 >= TRUSTED_RESERVE && whole.capacity() < whole.len() + bytes.len()
-            {
-                // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
-                let rest = promised.saturating_sub(whole.len() as u64);
-                whole.reserve_exact(
-                    usize::try_from(rest)
-                        .unwrap_or(0)
-                        .max(bytes.len())
-                        .max(whole.len().min(1 << 26)),
-                );
-            }
             whole.extend_from_slice(&bytes);
         }
         Ok(whole.into())
@@ -114,10 +97,4 @@ impl Body {
             _ => Ok(data),
         }
     }
-}
-
-fn reserve(promised: u64, received: usize) -> usize {
-    usize::try_from(promised.min(TRUSTED_RESERVE))
-        .unwrap_or(0)
-        .max(received)
 }

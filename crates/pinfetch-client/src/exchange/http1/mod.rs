@@ -32,8 +32,6 @@ use crate::gate::Http1Lease;
 const READ: usize = 8 * 1024;
 /// How much is read at once of a body that goes on.
 const READ_BODY: usize = 64 * 1024;
-/// How much is reserved on the word of a Content-Length alone: a server may promise what it never sends.
-const TRUSTED_RESERVE: usize = 1 << 20;
 
 /// What is wrong with what a server sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -439,7 +437,7 @@ impl Body {
         Ok(matches!(self.state, State::Ended))
     }
 
-    /// The rest of the body, which has `left` bytes.
+    /// The rest of the body, which has `left` bytes, as many as may be set aside at once.
     pub(crate) async fn whole(&mut self, left: u64) -> Result<Bytes, Fault> {
         if self.sending.is_some() {
             let mut whole = Vec::new();
@@ -453,14 +451,10 @@ impl Body {
             return Ok(Bytes::new());
         };
         let left = usize::try_from(left).map_err(|_| Fault::Malformed(Malformed::ContentLength))?;
-        let mut whole = Vec::with_capacity(left.min(TRUSTED_RESERVE).max(connection.buffer.len()));
+        let mut whole = Vec::with_capacity(left);
         whole.extend_from_slice(&connection.buffer);
         connection.buffer.clear();
         while whole.len() < left {
-            if whole.len() == whole.capacity() {
-                // a mebibyte has come as promised: trust the rest, rather than copy at each doubling
-                whole.reserve_exact(left - whole.len());
-            }
             let rest = (left - whole.len()) as u64;
             let mut rest = (&mut connection.stream).take(rest);
             if rest.read_buf(&mut whole).await.map_err(Fault::Io)? == 0 {
