@@ -1,3 +1,4 @@
+import stream from 'node:stream'
 import { invalidArgument, nameOf } from './errors.js'
 import { multipart } from './multipart.js'
 import { BodySource } from './upload.js'
@@ -52,6 +53,9 @@ export function extractBody(body: unknown): Body | null {
   if (typeof body === 'object' && Symbol.asyncIterator in body) {
     if (body instanceof ReadableStream && body.locked)
       throw invalidArgument('the body is a stream that is locked: somebody reads it already')
+    // the rest of a stream, or nothing, would be sent for the whole
+    if (isRead(body))
+      throw invalidArgument('the body is a stream that was read already, or destroyed')
     // asked for above; each chunk is checked when it comes
     return { content: new BodySource(body as AsyncIterable<unknown>, null), type: null }
   }
@@ -59,6 +63,15 @@ export function extractBody(body: unknown): Body | null {
     `the body is ${nameOf(body)}: give a string, bytes, URLSearchParams, a Blob, FormData, a stream or an async iterable` +
       (nameOf(body) === 'an object' ? ' (of an object as JSON: the option json)' : ''),
   )
+}
+
+/** Of a stream of the web: @types/node does not know that it is there. */
+const { isDisturbed } = stream as { isDisturbed?: (stream: ReadableStream) => boolean }
+
+/** Whether a stream of Node.js or the web was read from or ended before its end: false for any other iterable. */
+function isRead(body: object): boolean {
+  if (body instanceof ReadableStream) return isDisturbed?.(body) === true
+  return body instanceof stream.Readable && (body.readableDidRead || body.destroyed)
 }
 
 /** A body of JSON (RFC 8259). Throws what `JSON.stringify` throws. */

@@ -40,7 +40,7 @@ import { type RehearsalRecord, readRehearsal } from './rehearsal.js'
 import type { ReadyCall } from './request.js'
 import { detach, ownBytes, Response } from './response.js'
 import { Swap } from './swap.js'
-import { BodySource, STOP, Upload } from './upload.js'
+import { BodySource, openSource, STOP, Upload } from './upload.js'
 import {
   type BodyRecord,
   Completion,
@@ -198,6 +198,7 @@ export class Engine {
       reject(reasonOf(signal))
       return pending
     }
+    const source = call.body instanceof BodySource ? openSource(call.body) : null
     const id = this.#enter(pending)
     signal?.addEventListener('abort', pending)
     if (channels.handshake.hasSubscribers !== this.#hearsHandshakes) this.#hearHandshakes()
@@ -214,8 +215,7 @@ export class Engine {
       call.extras,
     )
     this.#schedule()
-    if (call.body instanceof BodySource)
-      this.#uploads.set(id, { upload: new Upload(this, id, call.body), pending })
+    if (source !== null) this.#uploads.set(id, { upload: new Upload(this, id, source), pending })
     if (channels.requestCreate.hasSubscribers)
       channels.requestCreate.publish({ request: factsOf(pending) })
     if (state.logger !== null) log(state.logger, 'debug', 'request', factsOf(pending))
@@ -437,7 +437,14 @@ export class Engine {
     for (let chunk = this.#native.drain(); chunk !== null; chunk = this.#native.drain()) {
       for (let at = 0; at < chunk.length; ) {
         const next = at + 4 + u32At(chunk, at)
-        this.#read(chunk, at + 4, next)
+        try {
+          this.#read(chunk, at + 4, next)
+        } catch (error) {
+          // what an object of one caller does wrong is no reason for others to wait in vain
+          queueMicrotask(() => {
+            throw error
+          })
+        }
         at = next
       }
     }

@@ -610,7 +610,9 @@ function readSignal(given: unknown): AbortSignal | null {
     typeof given === 'object' &&
     'aborted' in given &&
     'addEventListener' in given &&
-    typeof given.addEventListener === 'function'
+    typeof given.addEventListener === 'function' &&
+    'removeEventListener' in given &&
+    typeof given.removeEventListener === 'function'
   ) {
     return given as AbortSignal // has what is used of one
   }

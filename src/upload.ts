@@ -36,10 +36,11 @@ export class Upload {
   #goOn: (() => void) | null = null
   #isOver = false
 
-  constructor(engine: UploadEngine, id: number, source: BodySource) {
+  /** `chunks` are what `openSource` gave. */
+  constructor(engine: UploadEngine, id: number, chunks: AsyncIterator<unknown>) {
     this.#engine = engine
     this.#id = id
-    this.#chunks = source.chunks[Symbol.asyncIterator]()
+    this.#chunks = chunks
     void this.#run()
   }
 
@@ -92,9 +93,34 @@ export class Upload {
     if (this.#isOver) return
     this.#isOver = true
     this.#goOn?.()
-    // a source that fails as it is let go of has nobody left to tell
-    void Promise.resolve(this.#chunks.return?.()).catch(() => {})
+    void this.#letGo()
   }
+
+  async #letGo(): Promise<void> {
+    try {
+      await this.#chunks.return?.()
+    } catch {
+      // a source that fails as it is let go of has nobody left to tell
+    }
+  }
+}
+
+/**
+ * Begins to read a body's source: before its request is begun, for a source that cannot be read is its caller's mistake.
+ *
+ * Throws what the source throws, and a TypeError for one that gives no iterator.
+ */
+export function openSource(source: BodySource): AsyncIterator<unknown> {
+  const chunks: unknown = source.chunks[Symbol.asyncIterator]()
+  if (
+    typeof chunks === 'object' &&
+    chunks !== null &&
+    'next' in chunks &&
+    typeof chunks.next === 'function'
+  ) {
+    return chunks as AsyncIterator<unknown> // each chunk is checked when it comes
+  }
+  throw invalidArgument(`the body's [Symbol.asyncIterator] gave ${nameOf(chunks)}, no iterator`)
 }
 
 function bytesOf(chunk: unknown): Uint8Array {

@@ -300,3 +300,83 @@ test('a body that cannot be sent again is not sent again', async () => {
     flaky.close()
   }
 })
+
+describe('a body that cannot be sent', () => {
+  const failing = (error: unknown) => ({
+    [Symbol.asyncIterator]: () => {
+      throw error
+    },
+  })
+
+  test('rejects its request before anything is sent, and leaves nothing behind', async () => {
+    arrived = []
+    const client = new Client()
+    const reason = new Error('no iterator today')
+    await expect(client.post(here, { body: failing(reason) as never })).rejects.toBe(reason)
+    const nothing = { [Symbol.asyncIterator]: () => null }
+    await expect(client.post(here, { body: nothing as never })).rejects.toMatchObject({
+      name: 'TypeError',
+      code: 'ERR_INVALID_ARGUMENT',
+    })
+    await client.close() // would wait for a request that was left open
+    expect(arrived).toEqual([])
+  })
+
+  test.each<[string, () => Promise<BodyInit>]>([
+    [
+      'a stream of Node.js that was read',
+      async () => {
+        const body = Readable.from([Buffer.from('once')])
+        await buffer(body)
+        return body
+      },
+    ],
+    ['a stream of Node.js that was destroyed', async () => Readable.from(['never']).destroy()],
+    [
+      'a stream of the web of which a piece was read',
+      async () => {
+        const body = new Blob(['a', 'b']).stream()
+        const reader = body.getReader()
+        await reader.read()
+        reader.releaseLock()
+        return body
+      },
+    ],
+  ])('is refused: %s', async (_what, make) => {
+    arrived = []
+    await using client = new Client()
+    await expect(client.put(here, { body: await make() })).rejects.toMatchObject({
+      name: 'TypeError',
+      code: 'ERR_INVALID_ARGUMENT',
+    })
+    expect(arrived).toEqual([])
+  })
+
+  test('and whose return throws ends no other request', async () => {
+    await using client = new Client()
+    const body = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<never>(() => {}),
+        return: () => {
+          throw new Error('no end either')
+        },
+      }),
+    }
+    const aborting = new AbortController()
+    const given = client.post(`${here}/stall`, { body: body as never, signal: aborting.signal })
+    await sleep(50)
+    aborting.abort()
+    await expect(given).rejects.toMatchObject({ name: 'AbortError' })
+    await sleep(50)
+    expect((await client.get(here)).status).toBe(200)
+  })
+})
+
+test('a signal that cannot be let go of is no signal', async () => {
+  await using client = new Client()
+  const signal = { aborted: false, addEventListener() {} }
+  await expect(client.get(here, { signal: signal as never })).rejects.toMatchObject({
+    name: 'TypeError',
+    code: 'ERR_INVALID_ARGUMENT',
+  })
+})
