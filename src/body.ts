@@ -65,12 +65,16 @@ export function extractBody(body: unknown): Body | null {
   )
 }
 
-/** Of a stream of the web: @types/node does not know that it is there. */
-const { isDisturbed } = stream as { isDisturbed?: (stream: ReadableStream) => boolean }
+const node = stream as { isDisturbed?: (stream: ReadableStream) => boolean } // @types/node does not know of it
+
+/** Whether a stream of the web was read from or cancelled (streams standard, disturbed). */
+export function isDisturbed(body: ReadableStream): boolean {
+  return node.isDisturbed?.(body) === true
+}
 
 /** Whether a stream of Node.js or the web was read from or ended before its end: false for any other iterable. */
 function isRead(body: object): boolean {
-  if (body instanceof ReadableStream) return isDisturbed?.(body) === true
+  if (body instanceof ReadableStream) return isDisturbed(body)
   return body instanceof stream.Readable && (body.readableDidRead || body.destroyed)
 }
 

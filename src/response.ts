@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { UnderlyingByteSource } from 'node:stream/web'
 import { fileURLToPath } from 'node:url'
+import { isDisturbed } from './body.js'
 import type { Connection, TlsFacts } from './connection.js'
 import { bodyTooLarge, invalidArgument, nameOf } from './errors.js'
 import { detachHeaders, Headers } from './headers.js'
@@ -67,6 +68,8 @@ export class Response {
   readonly #incoming: Incoming | null
   readonly #isHead: boolean
   #bodyUsed = false
+  /** Whether what its source gives is read by another, too. */
+  #isTeed = false
   #headers: Headers | null = null
   #stream: ReadableStream<Uint8Array> | null = null
 
@@ -165,7 +168,7 @@ export class Response {
 
   /** Whether the body was read, or its reading begun. */
   get bodyUsed(): boolean {
-    return this.#bodyUsed
+    return this.#bodyUsed || (this.#stream !== null && isDisturbed(this.#stream))
   }
 
   /**
@@ -242,7 +245,7 @@ export class Response {
 
   /** A response with the same body; each of the two can be read once. Throws a TypeError when the body has been read. */
   clone(): Response {
-    if (this.#bodyUsed || this.#stream?.locked) {
+    if (this.bodyUsed || this.#stream?.locked) {
       throw new TypeError(
         'the body has been read already, or is being read: clone the response before',
       )
@@ -259,7 +262,10 @@ export class Response {
     if (this.#incoming !== null || this.#stream !== null) {
       if (this.#incoming !== null) this.#incoming.isShared = true
       const both = this.body?.tee()
-      if (both !== undefined) [this.#stream, copy.#stream] = both
+      if (both !== undefined) {
+        this.#isTeed = true
+        ;[this.#stream, copy.#stream] = both
+      }
     }
     return copy
   }
@@ -323,7 +329,7 @@ export class Response {
 
   /** Marks the body as used. Gives the bytes that travelled apart, `EMPTY` for no body, or null for those inline. */
   #use(): Buffer | null {
-    if (this.#bodyUsed) throw new TypeError('the body has been read already: it can be read once')
+    if (this.bodyUsed) throw new TypeError('the body has been read already: it can be read once')
     if (this.#hasNoBody()) return EMPTY // https://fetch.spec.whatwg.org/#concept-body-consume-body, step 5: stays unused
     if (this.#stream !== null) {
       if (this.#stream.locked) throw new TypeError('the body is being read as a stream')
@@ -349,7 +355,7 @@ export class Response {
 
   #makeStream(): ReadableStream<Uint8Array> {
     const onUse = () => {
-      this.#bodyUsed = true
+      if (!this.#isTeed) this.#bodyUsed = true
     }
     const stream =
       this.#incoming === null

@@ -174,6 +174,23 @@ test('--webhook is told what is new, and told again when it did not take it', as
   expect(gone.stderr).not.toContain('secret')
 })
 
+test('a webhook that is overloaded for a moment is asked again', async () => {
+  await using server = await startGenuine()
+  let posts = 0
+  const hook = createServer((request, response) => {
+    posts += 1
+    request.resume()
+    response.writeHead(posts === 1 ? 503 : 204).end()
+  }).listen(0, '127.0.0.1')
+  await once(hook, 'listening')
+  const { port } = hook.address() as AddressInfo
+  const args = arrange(server, 'overloaded.json', [server.rootPin])
+  const told = await command.run([...args, '--once', '--webhook', `http://127.0.0.1:${port}/`])
+  hook.close()
+  expect(told).toMatchObject({ code: 7, stderr: '' })
+  expect(posts).toBe(2)
+})
+
 test.each([
   ['no file', [], 'give a policy file'],
   ['two ways to go on', ['a.json', '--once', '--every', '5'], '--every'],

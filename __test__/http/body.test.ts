@@ -424,3 +424,42 @@ test('a clone holds no more in memory than its limit', async () => {
     expect(texts.map((text) => text === letters(300_000))).toEqual([true, true])
   }
 })
+
+describe.each([
+  ['comes with its header section', 10],
+  ['travels apart', 50_000],
+  ['is received as it is read', 3_000_000],
+])('a clone of a response whose body %s', (_what, length) => {
+  const text = (response: Response) => response.text()
+  const reader = async ({ body }: Response) => {
+    const pieces: Uint8Array[] = []
+    for await (const piece of body ?? []) pieces.push(piece)
+    return Buffer.concat(pieces).toString()
+  }
+  test.each<[string, (response: Response) => Promise<string>, boolean, boolean]>(
+    [
+      ['text()', text],
+      ['a reader', reader],
+    ].flatMap(([how, read]) =>
+      [true, false].flatMap((isCopyFirst) =>
+        [true, false].map((isTouched) => [how, read, isCopyFirst, isTouched] as never),
+      ),
+    ),
+  )('is read by %s, each once and in any order', async (_how, read, isCopyFirst, isTouched) => {
+    const whole = 'x'.repeat(length)
+    await using server = await startRaw((socket) =>
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\n${whole}`),
+    )
+    await using client = new Client()
+    const original = await client.get(server.url)
+    if (isTouched) void original.body
+    const copy = original.clone()
+    const [first, second] = isCopyFirst ? [copy, original] : [original, copy]
+    expect(await read(first)).toBe(whole)
+    expect([first.bodyUsed, second.bodyUsed]).toEqual([true, false])
+    await expect(first.text()).rejects.toThrow(TypeError)
+    expect(await read(second)).toBe(whole)
+    expect(second.bodyUsed).toBe(true)
+    await expect(second.text()).rejects.toThrow(TypeError)
+  })
+})

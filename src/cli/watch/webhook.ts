@@ -19,7 +19,8 @@ export class Webhook {
 
   /** Posts `message`; resolves to why it did not arrive, if it did not. */
   async post(message: object): Promise<string | null> {
-    const client = new Client({ timeout: TIMEOUT, redirect: 'error', retry: 2 })
+    const retry = { attempts: 2, methods: ['POST'] } // a message that arrives twice is better than none
+    const client = new Client({ timeout: TIMEOUT, redirect: 'error', retry })
     try {
       const response = await client.post(this.#url, { json: message })
       await response.bytes()
