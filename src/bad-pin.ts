@@ -105,7 +105,11 @@ export function tellBadPin(
 
 /** `url` without a user name and password, before anyone has parsed it. */
 export function withoutCredentials(url: string): string {
-  return url.includes('@') ? url.replace(/^(\s*[a-z][a-z0-9+.-]*:[/\\]*)[^/\\?#]*@/i, '$1') : url
+  if (!url.includes('@')) return url
+  // as the URL standard reads it: without control characters and spaces before it, or tabs and line ends anywhere
+  const read = url.replace(/^[^\x21-\uffff]+|[\t\n\r]/g, '')
+  const safe = read.replace(/^([a-z][a-z0-9+.-]*:[/\\]*)[^/\\?#]*@/i, '$1')
+  return safe === read ? url : safe
 }
 
 function redacted(headers: readonly string[] | null): Headers {

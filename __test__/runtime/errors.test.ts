@@ -130,7 +130,10 @@ test('the cause is kept, with the system’s code', () => {
 test.each([
   ['https://user:secret@api.example.test/a@b', 'https://api.example.test/a@b'],
   ['HTTPS:\\\\user@api.example.test', 'HTTPS:\\\\api.example.test'],
-  [' https://u:p@h/', ' https://h/'],
+  [' https://u:p@h/', 'https://h/'],
+  ['ht\ntps:/\t/u:p@h/', 'https://h/'],
+  ['\u0001https://u:p@h/', 'https://h/'],
+  ['no URL,\nbut me@here', 'no URL,\nbut me@here'],
   ['https:u:p@h/', 'https:h/'],
   ['https://api.example.test/?q=a@b', 'https://api.example.test/?q=a@b'],
   ['https://a@b:c@h/', 'https://h/'],
