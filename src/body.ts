@@ -1,6 +1,6 @@
-import stream from 'node:stream'
 import { invalidArgument, nameOf } from './errors.js'
 import { multipart } from './multipart.js'
+import { nodeStream } from './node-modules.js'
 import { BodySource } from './upload.js'
 
 /**
@@ -65,17 +65,17 @@ export function extractBody(body: unknown): Body | null {
   )
 }
 
-const node = stream as { isDisturbed?: (stream: ReadableStream) => boolean } // @types/node does not know of it
-
 /** Whether a stream of the web was read from or cancelled (streams standard, disturbed). */
 export function isDisturbed(body: ReadableStream): boolean {
+  // @types/node does not know of it
+  const node = nodeStream() as { isDisturbed?: (stream: ReadableStream) => boolean }
   return node.isDisturbed?.(body) === true
 }
 
 /** Whether a stream of Node.js or the web was read from or ended before its end: false for any other iterable. */
 function isRead(body: object): boolean {
   if (body instanceof ReadableStream) return isDisturbed(body)
-  return body instanceof stream.Readable && (body.readableDidRead || body.destroyed)
+  return body instanceof nodeStream().Readable && (body.readableDidRead || body.destroyed)
 }
 
 /** A body of JSON (RFC 8259). Throws what `JSON.stringify` throws. */

@@ -1,4 +1,4 @@
-import { nodeCrypto } from './node-crypto.js'
+import { nodeCrypto } from './node-modules.js'
 
 /** A form as `multipart/form-data`; files stay where they are until the body is read. */
 export function multipart(form: FormData): { readonly blob: Blob; readonly type: string } {

@@ -4,7 +4,7 @@
 import { promises as files } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { PinfetchError } from './errors.js'
-import { nodeCrypto } from './node-crypto.js'
+import { nodeCrypto } from './node-modules.js'
 
 /** Has `write` fill the new file `beside`, which takes the place of `path` once `check` resolves, and is removed otherwise. */
 export async function putInPlace(

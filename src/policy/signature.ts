@@ -9,7 +9,7 @@ import { promises as files } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { type ErrorCode, invalidOption, nameOf, PolicyError } from '../errors.js'
 import { noOption } from '../nearest.js'
-import { nodeCrypto } from '../node-crypto.js'
+import { nodeCrypto } from '../node-modules.js'
 import { readDate } from '../policy-file/check.js'
 import { putInPlace } from '../replace-file.js'
 
