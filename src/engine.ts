@@ -8,6 +8,7 @@ import { type Coverage, readCoverage } from './coverage.js'
 import { channels, connectionFacts } from './diagnostics.js'
 import {
   BadPinError,
+  codeOfThrown,
   diagnose,
   invalidArgument,
   invalidOption,
@@ -797,10 +798,6 @@ function factsOfBadPin(error: BadPinError): LogFacts {
     ...{ hostname, foundPins, expectedPins, patterns, policyLocations },
     ...{ blockedPin, hint, diagnosis },
   }
-}
-
-function codeOfThrown(error: unknown): unknown {
-  return typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined
 }
 
 function factsOf(pending: Pending): { method: string; url: string } {

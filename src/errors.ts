@@ -502,6 +502,11 @@ export function codeOf(number: number): ErrorCode {
   return number in CODES ? CODES[number as keyof typeof CODES] : 'ERR_INTERNAL' // `in` has just said that it is a key
 }
 
+/** The `code` of whatever was thrown. */
+export function codeOfThrown(error: unknown): unknown {
+  return typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined
+}
+
 /** Makes the error that a record tells of; `verifiedPath` is its path block, described. */
 export function errorOf(failure: Failure, verifiedPath: readonly PathCertificate[]): Error {
   const code = codeOf(failure.code)

@@ -3,10 +3,10 @@ import type { UnderlyingByteSource } from 'node:stream/web'
 import { fileURLToPath } from 'node:url'
 import { isDisturbed } from './body.js'
 import type { Connection, TlsFacts } from './connection.js'
-import { bodyTooLarge, invalidArgument, nameOf } from './errors.js'
+import { bodyTooLarge, invalidArgument, nameOf, PinfetchError } from './errors.js'
 import { detachHeaders, Headers } from './headers.js'
 import type { Incoming } from './incoming.js'
-import { replaceFile } from './replace-file.js'
+import { putFile } from './replace-file.js'
 import {
   readHeaders,
   responseBody,
@@ -226,7 +226,8 @@ export class Response {
    * in bytes.
    *
    * A file of that name is replaced when all is written, and stays as it was when that fails: `ERR_FILE`, or whatever
-   * ended the body early.
+   * ended the body early. It keeps its mode, and a symbolic link leads to where it led; what is no file, such as a device
+   * or a pipe, is written to.
    */
   async saveTo(path: string | URL): Promise<number> {
     const place = path instanceof URL ? fileURLToPath(path) : path
@@ -236,7 +237,7 @@ export class Response {
     const incoming = this.#incoming
     if (incoming === null || incoming.isShared) {
       const bytes = await this.bytes()
-      await replaceFile(resolve(place), bytes)
+      await save(resolve(place), bytes)
       return bytes.length
     }
     this.#use()
@@ -549,4 +550,13 @@ const REASONS: Readonly<Record<number, string>> = {
   508: 'Loop Detected',
   510: 'Not Extended',
   511: 'Network Authentication Required',
+}
+
+async function save(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await putFile(path, bytes)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new PinfetchError('ERR_FILE', `cannot save the body as ${path}: ${reason}`, { cause })
+  }
 }

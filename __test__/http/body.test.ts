@@ -1,6 +1,19 @@
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { lstatSync, statSync } from 'node:fs'
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Client, type Response } from '../../src/index.js'
@@ -374,6 +387,44 @@ test.each([['/bytes/100'], ['/bytes/1000000']])(
     const length = await (await client.get(server.at(path))).saveTo(file)
     expect((await readFile(file)).length).toBe(length)
     expect((await old.readFile('utf8')) === 'as it was').toBe(true)
+  },
+)
+
+test.each([['/bytes/100'], ['/bytes/1000000']])(
+  '%s is saved where a symbolic link leads, with the mode that the file has, and into a pipe',
+  async (path) => {
+    await using server = await startGenuine()
+    await using client = clientOf(server)
+    const place = await mkdtemp(join(folder, 'places-'))
+    const save = async (name: string) =>
+      (await client.get(server.at(path))).saveTo(join(place, name))
+    const mode = (name: string) => statSync(join(place, name)).mode & 0o777
+
+    await writeFile(join(place, 'secret'), 'old')
+    await chmod(join(place, 'secret'), 0o620) // what no usual umask gives
+    await symlink('secret', join(place, 'link'))
+    await symlink('link', join(place, 'linked'))
+    const length = await save('linked')
+    expect(statSync(join(place, 'secret')).size).toBe(length)
+    expect(mode('secret')).toBe(0o620)
+    expect(await readlink(join(place, 'linked'))).toBe('link')
+    expect(await readlink(join(place, 'link'))).toBe('secret')
+
+    await symlink(`../${basename(place)}/later`, join(place, 'dangling'))
+    await save('dangling')
+    expect(statSync(join(place, 'later')).size).toBe(length)
+    expect(mode('later')).toBe(0o666 & ~process.umask())
+    expect(lstatSync(join(place, 'dangling')).isSymbolicLink()).toBe(true)
+
+    await symlink('circle', join(place, 'circle'))
+    await expect(save('circle')).rejects.toMatchObject({ code: 'ERR_FILE' })
+
+    execFileSync('mkfifo', [join(place, 'pipe')])
+    const [saved, read] = await Promise.all([save('pipe'), readFile(join(place, 'pipe'))])
+    expect([saved, read.length]).toEqual([length, length])
+    expect(lstatSync(join(place, 'pipe')).isFIFO()).toBe(true)
+
+    expect((await readdir(place)).filter((name) => name.endsWith('.part'))).toEqual([])
   },
 )
 

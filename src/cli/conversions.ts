@@ -5,10 +5,10 @@ import { text as textOfStream } from 'node:stream/consumers'
 import { nearestOf } from '../nearest.js'
 import type { Conversion, ConversionRemark, FormatOptions } from '../policy/formats/conversion.js'
 import { FORMATS, type PolicyFormat } from '../policy/formats/formats.js'
+import { putFile } from '../replace-file.js'
 import { readNamedText } from './arguments.js'
 import { codeOf, EXIT, FileError, UsageError } from './exit.js'
 import { print, remark } from './output.js'
-import { putFile } from './replace-file.js'
 
 /** The options of both. */
 export const CONVERSION_OPTIONS = {

@@ -2,10 +2,10 @@
 
 import { parseArgs } from 'node:util'
 import { type CaSetLock, type CaSetPin, caSets, lockCaSets, PolicyFile } from '../index.js'
+import { putFile } from '../replace-file.js'
 import { readNamedText } from './arguments.js'
 import { EXIT, FileError, UsageError } from './exit.js'
 import { print, printable, remark } from './output.js'
-import { putFile } from './replace-file.js'
 
 export const LOCK_HELP = `Usage: pinfetch lock [options] FILE
 
@@ -114,8 +114,9 @@ function textOf({ set, pin, subject, change }: Row): string {
 }
 
 async function write(name: string, content: CaSetLock): Promise<void> {
+  const text = `${JSON.stringify(content, null, 2)}\n`
   try {
-    await putFile(name, `${JSON.stringify(content, null, 2)}\n`, 0o644)
+    await putFile(name, text, { mode: 0o644, isSynced: true })
   } catch (cause) {
     throw FileError.of(name, cause)
   }

@@ -2,7 +2,14 @@
 
 import { promises as files, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { type ErrorCode, invalidArgument, invalidOption, nameOf, PolicyError } from '../errors.js'
+import {
+  codeOfThrown,
+  type ErrorCode,
+  invalidArgument,
+  invalidOption,
+  nameOf,
+  PolicyError,
+} from '../errors.js'
 import { nearestOf, noOption } from '../nearest.js'
 import {
   type CaSetChange,
@@ -810,7 +817,7 @@ async function readIfThere(name: string): Promise<Buffer | null> {
   try {
     return await files.readFile(name)
   } catch (error) {
-    if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return null
+    if (codeOfThrown(error) === 'ENOENT') return null
     throw error
   }
 }

@@ -6,12 +6,11 @@
 
 import type { KeyObject } from 'node:crypto'
 import { promises as files } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
-import { type ErrorCode, invalidOption, nameOf, PolicyError } from '../errors.js'
+import { codeOfThrown, type ErrorCode, invalidOption, nameOf, PolicyError } from '../errors.js'
 import { noOption } from '../nearest.js'
 import { nodeCrypto } from '../node-modules.js'
 import { readDate } from '../policy-file/check.js'
-import { putInPlace } from '../replace-file.js'
+import { putFile } from '../replace-file.js'
 
 /** An Ed25519 key: PEM, DER (SubjectPublicKeyInfo, or PKCS#8 of a private one), or Node's. */
 export type SigningKeyInput = string | Uint8Array | KeyObject
@@ -210,7 +209,7 @@ export class Verifier {
     try {
       text = await files.readFile(file, 'utf8')
     } catch (cause) {
-      if (!(cause instanceof Error) || Reflect.get(cause, 'code') !== 'ENOENT') throw cause
+      if (codeOfThrown(cause) !== 'ENOENT') throw cause
       throw new PolicyError(
         'ERR_POLICY_UNSIGNED',
         `${path}: there is no signature, ${file}: pinfetch sign --name ${this.#name} ${path}`,
@@ -285,7 +284,7 @@ export class Verifier {
     try {
       text = await files.readFile(this.#state, 'utf8')
     } catch (error) {
-      if (error instanceof Error && Reflect.get(error, 'code') === 'ENOENT') return null
+      if (codeOfThrown(error) === 'ENOENT') return null
       throw error
     }
     const value = parsed(text)
@@ -306,12 +305,8 @@ export class Verifier {
 
 /** Whole, or not at all. */
 async function writeState(path: string, { version, content }: Highest): Promise<void> {
-  const beside = `${path}.${nodeCrypto().randomBytes(6).toString('hex')}`
-  const write = async (file: FileHandle): Promise<void> => {
-    await file.writeFile(`${JSON.stringify({ version, content })}\n`)
-    await file.sync()
-  }
-  await putInPlace(path, beside, write, { mode: 0o600 })
+  const text = `${JSON.stringify({ version, content })}\n`
+  await putFile(path, text, { mode: 0o600, isSynced: true })
 }
 
 const ID = /^sha256\/[A-Za-z0-9+/]{43}=$/

@@ -2,6 +2,7 @@
 
 import { parseArgs } from 'node:util'
 import type { VerifyPolicy } from '../../index.js'
+import { putFile } from '../../replace-file.js'
 import {
   onlyFile,
   readDays,
@@ -13,7 +14,6 @@ import {
 } from '../arguments.js'
 import { EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
-import { putFile } from '../replace-file.js'
 import {
   readSurveyOptions,
   SURVEY_HELP,

@@ -1,15 +1,16 @@
 // `pinfetch rotate`: new pins into a policy file, and old ones out of it, without an outage.
 
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { createTwoFilesPatch } from 'diff'
 import { type CaSetsInput, PolicyFile } from '../../index.js'
 import { readPattern } from '../../policy/patterns.js'
+import { putFile } from '../../replace-file.js'
 import { onlyFile, readNamed, readPolicyFile } from '../arguments.js'
 import { EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { lintPolicy } from '../lint/rules.js'
 import { columns, complain, print, printable, remark } from '../output.js'
-import { replaceFile } from '../replace-file.js'
 import {
   readSurveyOptions,
   SURVEY_HELP,
@@ -266,5 +267,19 @@ function refuseOptions(values: object, names: readonly string[], message: string
     const value: unknown = Reflect.get(values, name)
     const isGiven = Array.isArray(value) ? value.length > 0 : value !== undefined
     if (isGiven) throw new UsageError(`${message} --${name}`)
+  }
+}
+
+/** Puts `content` in place of what the file `name` holds, which is still to be `expected`. */
+export async function replaceFile(name: string, expected: Buffer, content: string): Promise<void> {
+  // looked at last, so that the gap in which an edit could be lost is as small as it can be
+  const check = async () => {
+    if ((await readFile(name)).equals(expected)) return
+    throw new FileError(`${name}: has changed meanwhile: nothing was written`, 'ERR_FILE')
+  }
+  try {
+    await putFile(name, content, { isSynced: true, check })
+  } catch (cause) {
+    throw cause instanceof FileError ? cause : FileError.of(name, cause)
   }
 }

@@ -8,6 +8,7 @@ import {
   parsePolicySignatures,
   verifyPolicySignatures,
 } from '../../index.js'
+import { putFile } from '../../replace-file.js'
 import {
   readDate,
   readDays,
@@ -18,7 +19,6 @@ import {
 } from '../arguments.js'
 import { codeOf, EXIT, FileError, UsageError } from '../exit.js'
 import { print, remark } from '../output.js'
-import { putFile } from '../replace-file.js'
 
 export const SIGN_HELP = `Usage: pinfetch sign [options] --name NAME --key KEY FILE
        pinfetch sign --check --name NAME --public-key KEY FILE
@@ -115,7 +115,7 @@ export async function sign(args: string[]): Promise<number> {
   const signatures = [...others.filter(({ key }) => !own.has(key)), ...made.signatures]
   const content = `${JSON.stringify({ ...made, signatures }, null, 2)}\n`
   try {
-    await putFile(signatureName, content, 0o644)
+    await putFile(signatureName, content, { mode: 0o644, isSynced: true })
   } catch (cause) {
     throw FileError.of(signatureName, cause)
   }

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import type { VerifyPolicy } from '../../index.js'
+import { putFile } from '../../replace-file.js'
 import {
   onlyFile,
   readDays,
@@ -16,7 +17,6 @@ import { exitCodeOfFinding } from '../check/rules.js'
 import { codeOf, EXIT, FileError, gravest, UsageError } from '../exit.js'
 import { onFirstInterrupt } from '../interrupt.js'
 import { complain, print, printable, remark } from '../output.js'
-import { putFile } from '../replace-file.js'
 import {
   readSurveyOptions,
   SURVEY_HELP,
@@ -174,7 +174,7 @@ class Watcher {
     const { state, memory } = this.#watch
     if (state === undefined) return
     try {
-      await putFile(state, memory.toString(), 0o644)
+      await putFile(state, memory.toString(), { mode: 0o644, isSynced: true })
     } catch (cause) {
       throw FileError.of(state, cause)
     }
