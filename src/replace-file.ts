@@ -2,7 +2,6 @@
 // never sees.
 
 import { promises as files } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import { dirname, isAbsolute, sep } from 'node:path'
 import { codeOfThrown } from './errors.js'
 import { nodeCrypto } from './node-modules.js'
@@ -41,7 +40,8 @@ export async function putFile(
     const file = await files.open(beside, 'wx', exact)
     try {
       if (exact !== undefined) await file.chmod(exact) // whatever the umask is
-      await write(file, content, isSynced)
+      await file.writeFile(content)
+      if (isSynced) await file.sync()
     } finally {
       await file.close()
     }
@@ -51,11 +51,6 @@ export async function putFile(
     await files.rm(beside, { force: true }).catch(() => {}) // what can't be removed is named as what it is
     throw cause
   }
-}
-
-async function write(file: FileHandle, content: string | Uint8Array, isSynced: boolean) {
-  await file.writeFile(content)
-  if (isSynced) await file.sync()
 }
 
 /** Where the symbolic link `name` leads, be there a file yet or not; `name` where it is none. */

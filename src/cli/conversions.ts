@@ -99,7 +99,7 @@ function textOf({ kind, line, column, message }: ConversionRemark, name: string)
 
 async function writeNew(out: string, text: string, force: boolean): Promise<void> {
   try {
-    if (force) await putFile(out, text)
+    if (force) await putFile(out, text, { isSynced: true })
     else await writeFile(out, text, { flag: 'wx' })
   } catch (cause) {
     if (codeOf(cause) === 'EEXIST')

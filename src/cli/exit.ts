@@ -1,5 +1,7 @@
 // How a command ends: what scripts tell apart by its exit code.
 
+import { codeOfThrown } from '../errors.js'
+
 /** Exit codes: an interface for scripts, so a number never changes its meaning. */
 export const EXIT = {
   ok: 0,
@@ -89,8 +91,7 @@ export function gravest(codes: Iterable<number>): number {
 
 /** The `code` of an error, if it has one. */
 export function codeOf(error: unknown): string | undefined {
-  const code: unknown =
-    typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined
+  const code = codeOfThrown(error)
   return typeof code === 'string' ? code : undefined
 }
 

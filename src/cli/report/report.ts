@@ -161,7 +161,7 @@ function parsed(text: string): unknown {
 
 async function write(out: string, html: string): Promise<void> {
   try {
-    await putFile(out, html)
+    await putFile(out, html, { isSynced: true })
   } catch (cause) {
     throw FileError.of(out, cause)
   }
