@@ -14,10 +14,9 @@ const MOST_LINKS: usize = 40;
 pub(crate) struct Replacement {
     file: Option<File>,
     path: PathBuf,
-    /// Where the file is, and whose place it shall take: none for what is no file, which is written to.
+    /// Where the file is, and whose place it shall take: none once it has, and for what is no file, which is written to.
     moves: Option<Move>,
     length: u64,
-    is_finished: bool,
 }
 
 #[derive(Clone)]
@@ -43,7 +42,6 @@ impl Replacement {
             path,
             moves,
             length: 0,
-            is_finished: false,
         })
     }
 
@@ -75,14 +73,14 @@ impl Replacement {
             steps.map_or(Ok(()), |Move { from, to }| std::fs::rename(from, to))
         });
         moved.await?;
-        self.is_finished = true;
+        self.moves = None;
         Ok(self.length)
     }
 }
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        if let Some(Move { from, .. }) = self.moves.take_if(|_| !self.is_finished) {
+        if let Some(Move { from, .. }) = self.moves.take() {
             drop(self.file.take());
             let _ = std::fs::remove_file(from); // what can't be removed is named as what it is
         }
